@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto'
+import type { Kysely } from 'kysely'
+import { isUniqueViolation } from '../db/constraint.ts'
+import type { DB } from '../db/types.ts'
+import { badUserInput, GatewayError } from '../errors.ts'
+import { NAME_RULE, parseInstanceName } from '../instance/name.ts'
+import { insertToken, revokeTokensOf } from '../token/actions.ts'
+import { generateToken } from '../token/token.ts'
+import { type Account, findAccountByName } from './queries.ts'
+
+export type CreatedAccount = { id: string; name: string; token: string }
+
+/**
+ * Makes an account and its TokenAccount, which is returned this once.
+ * @throws GatewayError BAD_USER_INPUT, CONFLICT
+ */
+export async function createAccount(
+  db: Kysely<DB>,
+  input: { name: string; quota?: number | undefined; token?: string | undefined },
+): Promise<CreatedAccount> {
+  const name = parseInstanceName(input.name)
+  if (name === null) throw badUserInput('name', `The account name cannot be used; it has to be ${NAME_RULE}`)
+  const id = randomUUID()
+  const token = input.token ?? generateToken('account')
+  try {
+    await db.transaction().execute(async (transaction) => {
+      await transaction.insertInto('accounts').values({ id, name, instance_quota: input.quota ?? null }).execute()
+      await insertToken(transaction, { kind: 'account', accountId: id, token })
+    })
+  } catch (error) {
+    if (isUniqueViolation(error, 'accounts_name_key')) {
+      throw new GatewayError('CONFLICT', `There is an account named ${name} already. Choose another name`)
+    }
+    throw error
+  }
+  return { id, name, token }
+}
+
+/** @throws GatewayError BAD_USER_INPUT when there is none */
+export async function getAccountByName(db: Kysely<DB>, name: string): Promise<Account> {
+  const account = await findAccountByName(db, name.trim().normalize('NFC'))
+  if (!account) throw badUserInput('account', `There is no account named ${name}. "account list" shows those that exist`)
+  return account
+}
+
+/** Deletes an account with its tokens, its instances and all that belongs to them. */
+export async function deleteAccount(db: Kysely<DB>, name: string): Promise<{ id: string; name: string }> {
+  const account = await getAccountByName(db, name)
+  await db.deleteFrom('accounts').where('id', '=', account.id).execute()
+  return { id: account.id, name: account.name }
+}
+
+/** Replaces the TokenAccount: the old one fails on its next request. */
+export async function rotateAccountToken(db: Kysely<DB>, name: string): Promise<CreatedAccount> {
+  const account = await getAccountByName(db, name)
+  const token = generateToken('account')
+  await db.transaction().execute(async (transaction) => {
+    await revokeTokensOf(transaction, { accountId: account.id })
+    await insertToken(transaction, { kind: 'account', accountId: account.id, token })
+  })
+  return { id: account.id, name: account.name, token }
+}

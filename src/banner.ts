@@ -1,0 +1,41 @@
+import type { FirstContact } from './bootstrap.ts'
+
+/** What a person who starts the gateway is told on stdout, whatever the log level. */
+export function banner(url: string, { graphiql }: { graphiql: boolean }, contact: FirstContact): string {
+  const token = contact.kind === 'demo made' ? contact.token : 'YOUR_TOKEN'
+  return [
+    '',
+    'Switchboard is running.',
+    '',
+    graphiql ? `  GraphiQL:  ${url}/graphql` : `  GraphQL:   ${url}/graphql`,
+    ...introduce(contact).map((line) => `  ${line}`),
+    '',
+    '  REST:',
+    `    curl -H 'token: ${token}' '${url}/api/instance/list'`,
+    '  GraphQL:',
+    `    curl -H 'token: ${token}' -H 'content-type: application/json' '${url}/graphql' \\`,
+    `      -d '{"query":"{ instances { name connection { state } webhook { url } } }"}'`,
+    '',
+  ].join('\n')
+}
+
+function introduce(contact: FirstContact): string[] {
+  switch (contact.kind) {
+    case 'demo made':
+      return [
+        `Token:     ${contact.token}`,
+        '           It is the TokenAccount of the account "demo" and is shown this once.',
+        '           The account has four sample instances, connected to nothing. Start with',
+        '           DEMO=false on a new DATA_DIR to begin empty.',
+      ]
+    case 'demo exists':
+      return [
+        'Token:     that of the account "demo" was shown at the first start. For a new one:',
+        '           npm run --silent cli -- account rotate-token demo',
+      ]
+    case 'no account':
+      return ['There is no account yet. Make one, and its token:', '  npm run --silent cli -- account create NAME']
+    case 'in use':
+      return []
+  }
+}

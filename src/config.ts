@@ -1,0 +1,149 @@
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { CHOSEN_TOKEN_RULE, isChosenToken } from './token/token.ts'
+
+/** Variable descriptions: `example` stands in messages and `.env.example`; a `secret` value is never printed. */
+type Note = { example: string; secret?: true }
+const note = (example: string, extra: Omit<Note, 'example'> = {}): Note => ({ example, ...extra })
+
+const wholeNumber = (min: number, max: number) => {
+  const error = `expected a whole number from ${min} to ${max}`
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, error)
+    .transform(Number)
+    .pipe(z.number().min(min, error).max(max, error))
+}
+const flag = z.enum(['true', 'false'], 'expected true or false').transform((value) => value === 'true')
+const key = z
+  .string()
+  .regex(/^[A-Za-z0-9+/]{43}=$/, 'expected 32 bytes in base64 (44 characters), as `openssl rand -base64 32` prints them')
+  .transform((value) => Buffer.from(value, 'base64'))
+
+const isOrigin = (text: string): boolean =>
+  URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).origin === text
+
+const DatabaseUrl = z
+  .string()
+  .refine(
+    (value) => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value),
+    'expected a PostgreSQL address beginning with postgres:// or postgresql://',
+  )
+const CorsOrigins = z
+  .string()
+  .transform((value) => value.split(',').map((origin) => origin.trim()).filter(Boolean))
+  .refine(
+    (origins) => origins.every(isOrigin),
+    'expected origins separated by commas, each scheme, host and port only (no path, no trailing slash, no *)',
+  )
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+/** Every variable that the gateway reads. */
+const Environment = z.object({
+  HOST: z.string().default('127.0.0.1').meta(note('0.0.0.0')),
+  PORT: wholeNumber(0, 65535).default(4000).meta(note('4000')),
+  DATABASE_URL: DatabaseUrl.optional().meta(note('postgres://switchboard:password@localhost:5432/switchboard', { secret: true })),
+  DATA_DIR: z.string().default('./data').meta(note('./data')),
+  ENCRYPTION_KEY: key.optional().meta(note('the output of `openssl rand -base64 32`', { secret: true })),
+  ENCRYPTION_KEY_PREVIOUS: key.optional().meta(note('the key that ENCRYPTION_KEY replaced', { secret: true })),
+  BOOTSTRAP_TOKEN: z
+    .string()
+    .refine((token) => isChosenToken(token), `expected ${CHOSEN_TOKEN_RULE}`)
+    .optional()
+    .meta(note('the output of `openssl rand -hex 24`', { secret: true })),
+  DEMO: flag.optional().meta(note('false')),
+  CORS_ORIGINS: CorsOrigins.default([]).meta(note('https://app.example.com,https://admin.example.com')),
+  RATE_LIMIT_PER_MINUTE: wholeNumber(1, 1_000_000).default(100).meta(note('100')),
+  TRUST_PROXY: wholeNumber(0, 10).default(0).meta(note('1')),
+  INTROSPECTION: flag.default(true).meta(note('false')),
+  GRAPHIQL: flag.default(true).meta(note('false')),
+  ALLOW_PRIVATE_ADDRESSES: flag.default(false).meta(note('true')),
+  LOG_LEVEL: z
+    .enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(', ')}`)
+    .default('info')
+    .meta(note('debug')),
+  LOG_FORMAT: z.enum(['json', 'pretty'], 'expected json or pretty').optional().meta(note('json')),
+})
+
+export const VARIABLES = Object.keys(Environment.shape) as (keyof typeof Environment.shape)[]
+
+export type LogFormat = 'json' | 'pretty'
+
+/** The settings of one process. Secrets are in it: never print it. */
+export type Config = Readonly<{
+  host: string
+  port: number
+  /** null: the embedded database in `dataDir`. */
+  databaseUrl: string | null
+  dataDir: string
+  /** 32 bytes; null: made and kept in `dataDir` (embedded database only). */
+  encryptionKey: Buffer | null
+  previousEncryptionKey: Buffer | null
+  bootstrapToken: string | null
+  demo: boolean
+  corsOrigins: readonly string[]
+  rateLimitPerMinute: number
+  /** How many reverse proxies in front are trusted to name the client in X-Forwarded-For. */
+  trustProxy: number
+  introspection: boolean
+  graphiql: boolean
+  allowPrivateAddresses: boolean
+  logLevel: (typeof LOG_LEVELS)[number]
+  logFormat: LogFormat
+}>
+
+/** All mistakes of a configuration in one message, without the value of any secret. */
+export class ConfigError extends Error {
+  constructor(mistakes: readonly string[]) {
+    const count = mistakes.length === 1 ? '1 mistake' : `${mistakes.length} mistakes`
+    super(`The configuration has ${count}:\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`)
+    this.name = 'ConfigError'
+  }
+}
+
+const noteOf = (name: keyof typeof Environment.shape) => Environment.shape[name].meta() as Note
+
+const describeMistake = (name: keyof typeof Environment.shape, problem: string, value: string | undefined): string => {
+  const { example, secret } = noteOf(name)
+  const given = value === undefined ? 'is not set' : secret ? 'has a value that cannot be used' : `is ${JSON.stringify(value)}`
+  return `${name} ${given}: ${problem}. Example: ${name}=${example}`
+}
+
+/**
+ * The configuration in the environment; an empty variable counts as absent.
+ * Operator commands need no encryption key, the gateway does.
+ * @throws ConfigError with every mistake at once
+ */
+export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEnv = process.env): Config {
+  const given = Object.fromEntries(VARIABLES.map((name) => [name, env[name]?.trim() || undefined]))
+  const parsed = Environment.safeParse(given)
+  const mistakes = (parsed.error?.issues ?? []).map((issue) => {
+    const name = issue.path[0] as keyof typeof Environment.shape
+    return describeMistake(name, issue.message, given[name])
+  })
+  if (purpose === 'gateway' && given.DATABASE_URL && !given.ENCRYPTION_KEY) {
+    mistakes.push(describeMistake('ENCRYPTION_KEY', 'it is needed beside DATABASE_URL, to seal secrets at rest', undefined))
+  }
+  if (!parsed.success || mistakes.length > 0) throw new ConfigError(mistakes)
+
+  const values = parsed.data
+  return Object.freeze({
+    host: values.HOST,
+    port: values.PORT,
+    databaseUrl: values.DATABASE_URL ?? null,
+    dataDir: resolve(values.DATA_DIR),
+    encryptionKey: values.ENCRYPTION_KEY ?? null,
+    previousEncryptionKey: values.ENCRYPTION_KEY_PREVIOUS ?? null,
+    bootstrapToken: values.BOOTSTRAP_TOKEN ?? null,
+    demo: values.DEMO ?? !values.DATABASE_URL,
+    corsOrigins: values.CORS_ORIGINS,
+    rateLimitPerMinute: values.RATE_LIMIT_PER_MINUTE,
+    trustProxy: values.TRUST_PROXY,
+    introspection: values.INTROSPECTION,
+    graphiql: values.GRAPHIQL,
+    allowPrivateAddresses: values.ALLOW_PRIVATE_ADDRESSES,
+    logLevel: values.LOG_LEVEL,
+    logFormat: values.LOG_FORMAT ?? (process.stderr.isTTY ? 'pretty' : 'json'),
+  })
+}

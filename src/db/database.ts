@@ -1,0 +1,85 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Kysely, type LogEvent, PostgresDialect, sql } from 'kysely'
+import type { Logger } from '../logger.ts'
+import { lockDataDir } from './data-dir-lock.ts'
+import { PgliteDialect } from './pglite-dialect.ts'
+import type { DB } from './types.ts'
+
+const OLDEST_POSTGRES = 15
+const POOL_SIZE = 10
+const CONNECT_TIMEOUT_MS = 5_000
+/** Asked of the server; the client gives up a little later, when the server does not answer at all. */
+const STATEMENT_TIMEOUT_MS = 10_000
+const QUERY_TIMEOUT_MS = 11_000
+
+export type Database = {
+  db: Kysely<DB>
+  close(): Promise<void>
+}
+
+type DatabaseOptions = {
+  /** null: the embedded database in `dataDir`. */
+  databaseUrl: string | null
+  dataDir: string
+  logger: Logger
+  /** Called after each statement, for counting. */
+  onStatement?: ((event: LogEvent) => void) | undefined
+}
+
+/**
+ * Opens PostgreSQL by its address, or the embedded database in `dataDir`.
+ * @throws when the server is too old or away, or when another process holds `dataDir`
+ */
+export const openDatabase = (options: DatabaseOptions): Promise<Database> =>
+  options.databaseUrl === null ? openEmbedded(options) : openPostgres(options.databaseUrl, options)
+
+async function openPostgres(databaseUrl: string, { logger, onStatement }: DatabaseOptions): Promise<Database> {
+  const { Pool } = (await import('pg')).default
+  const pool = new Pool({
+    connectionString: databaseUrl,
+    application_name: 'switchboard',
+    max: POOL_SIZE,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+  })
+  // Without a listener an idle connection that breaks would end the process.
+  pool.on('error', (error) => logger.warn({ err: error }, 'an idle database connection broke'))
+  const db = new Kysely<DB>({ dialect: new PostgresDialect({ pool }), ...(onStatement && { log: onStatement }) })
+  try {
+    await refuseOldServer(db)
+  } catch (error) {
+    await db.destroy()
+    throw error
+  }
+  return { db, close: () => db.destroy() }
+}
+
+async function refuseOldServer(db: Kysely<DB>): Promise<void> {
+  const { rows } = await sql<{ version: number }>`select current_setting('server_version_num')::int as version`.execute(db)
+  const major = Math.floor((rows[0]?.version ?? 0) / 10_000)
+  if (major < OLDEST_POSTGRES) {
+    throw new Error(`PostgreSQL ${major} is too old: use version ${OLDEST_POSTGRES} or newer, or unset DATABASE_URL to try the embedded database`)
+  }
+}
+
+async function openEmbedded({ dataDir, onStatement }: DatabaseOptions): Promise<Database> {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const unlock = lockDataDir(dataDir)
+  try {
+    const { PGlite } = await import('@electric-sql/pglite')
+    const pglite = await PGlite.create(join(dataDir, 'postgres'))
+    const db = new Kysely<DB>({ dialect: new PgliteDialect(pglite), ...(onStatement && { log: onStatement }) })
+    return {
+      db,
+      close: async () => {
+        await db.destroy()
+        unlock()
+      },
+    }
+  } catch (error) {
+    unlock()
+    throw error
+  }
+}

@@ -1,0 +1,87 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { LogEvent } from 'kysely'
+import { createApp } from './app.ts'
+import { bootstrap, type FirstContact } from './bootstrap.ts'
+import type { Config } from './config.ts'
+import { openDatabase } from './db/database.ts'
+import { migrateToLatest } from './db/migrate.ts'
+import { loadEncryptionKey } from './encryption-key.ts'
+import type { Logger } from './logger.ts'
+import { serveCommands } from './operator/socket.ts'
+import { createRateLimiter } from './rate-limit.ts'
+import { createSessionRegistry } from './session/registry.ts'
+
+/** Big enough for the longest filter to reach the route and be refused there. */
+const MAX_HEADER_BYTES = 32 * 1024
+const REQUEST_TIMEOUT_MS = 60_000
+/** How long running requests may take to finish when the gateway stops. */
+const DRAIN_MS = 8_000
+
+export type Gateway = {
+  /** Where it listens, e.g. `http://127.0.0.1:4000`. */
+  url: string
+  firstContact: FirstContact
+  /** Lets running requests finish, then closes everything that was opened. */
+  close(): Promise<void>
+}
+
+type Observers = { onStatement?: (event: LogEvent) => void }
+
+/** Opens the database, migrates, and listens. What was opened is closed again when a later step fails. */
+export async function startGateway(config: Config, logger: Logger, { onStatement }: Observers = {}): Promise<Gateway> {
+  const closers: (() => Promise<void>)[] = []
+  const close = async () => {
+    for (const closeOne of closers.splice(0).reverse()) await closeOne()
+  }
+  try {
+    const database = await openDatabase({ ...config, logger, onStatement })
+    closers.push(database.close)
+    const { db } = database
+    loadEncryptionKey(config)
+    const applied = await migrateToLatest(db)
+    if (applied.length > 0) logger.info({ applied }, 'the database was migrated')
+    const firstContact = await bootstrap(db, config)
+
+    if (config.databaseUrl === null) {
+      const commands = await serveCommands(db, config.dataDir, logger)
+      closers.push(commands.close)
+    }
+
+    const limiter = createRateLimiter(config.rateLimitPerMinute)
+    const app = createApp({ config, db, sessions: createSessionRegistry(), limiter, logger })
+    const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS }, app.handle)
+    server.on('clientError', app.handleClientError)
+    const url = await listen(server, config)
+    closers.push(() => {
+      app.startStopping()
+      return drain(server, logger)
+    })
+    logger.info({ url }, 'listening')
+    return { url, firstContact, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+function listen(server: Server, { host, port }: Config): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject).listen(port, host, () => {
+      server.off('error', reject)
+      const { address, family, port: actualPort } = server.address() as AddressInfo
+      resolve(`http://${family === 'IPv6' ? `[${address}]` : address}:${actualPort}`)
+    })
+  })
+}
+
+/** Stops listening and waits for running requests; those that take too long are cut off. */
+async function drain(server: Server, logger: Logger): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  const cutOff = setTimeout(() => {
+    logger.warn('requests that were still running were cut off')
+    server.closeAllConnections()
+  }, DRAIN_MS)
+  await closed
+  clearTimeout(cutOff)
+}

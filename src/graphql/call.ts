@@ -1,0 +1,53 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setRateLimitHeaders } from '../http/headers.ts'
+import { type Charge, rateLimited } from '../rate-limit.ts'
+import type { Services } from '../services.ts'
+import { principalOf, type Viewer } from '../viewer/viewer.ts'
+
+/** One GraphQL operation on its way through the gateway. */
+export class Call {
+  readonly services: Services
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly requestId: string
+  /** null: no token was sent; such a call may introspect and nothing else. */
+  readonly viewer: Viewer | null
+  #isCharged = false
+
+  constructor(
+    services: Services,
+    request: IncomingMessage,
+    response: ServerResponse,
+    requestId: string,
+    viewer: Viewer | null,
+  ) {
+    this.services = services
+    this.request = request
+    this.response = response
+    this.requestId = requestId
+    this.viewer = viewer
+  }
+
+  /**
+   * Counts the call as `requests` of the viewer's minute.
+   * @throws GatewayError RATE_LIMITED
+   */
+  async charge(viewer: Viewer, requests: number): Promise<Charge> {
+    this.#isCharged = true
+    const charge = await this.services.limiter.charge(principalOf(viewer), requests)
+    setRateLimitHeaders(this.response, charge)
+    if (!charge.granted) throw rateLimited(charge)
+    return charge
+  }
+
+  /**
+   * Counts one request for a call that was refused before its fields could be counted.
+   * @throws GatewayError RATE_LIMITED
+   */
+  async chargeRefusal(): Promise<void> {
+    if (this.viewer && !this.#isCharged) await this.charge(this.viewer, 1)
+  }
+}
+
+/** What Yoga carries from the request to the plugins. */
+export type ServerContext = { call: Call }

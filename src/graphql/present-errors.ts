@@ -1,0 +1,67 @@
+import { type ExecutionResult, GraphQLError, Kind } from 'graphql'
+import { ERROR_CODES, type ErrorCode, GatewayError } from '../errors.ts'
+import { presentFailure } from '../failure.ts'
+import type { Call } from './call.ts'
+
+/** Longest message that echoes what a user sent. */
+const MAX_MESSAGE_LENGTH = 500
+/** Refusals that GraphQL over HTTP answers with 200 for application/json. */
+const REFUSED_IN_THE_BODY = new Set<ErrorCode>([
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'QUERY_TOO_COMPLEX',
+  'BAD_USER_INPUT',
+])
+
+/** The errors of a result as users see them: each with a code of the closed list, the unexpected masked and logged once. */
+export function presentErrors(result: ExecutionResult, call: Call): GraphQLError[] {
+  const isExecuted = 'data' in result
+  // A failed batch rejects once per instance with the same error.
+  const masked = new Map<unknown, GatewayError>()
+  return (result.errors ?? []).map((error) => {
+    const expected = expectedError(error, isExecuted, call.services.config.introspection)
+    if (expected) return atPlaceOf(error, expected, isExecuted)
+    const cause = error.originalError ?? error
+    const shown = masked.get(cause) ?? presentFailure(cause, call.requestId, call.services.logger)
+    masked.set(cause, shown)
+    return atPlaceOf(error, shown, isExecuted)
+  })
+}
+
+/** An error that says something about what the user sent, or null. */
+function expectedError(error: GraphQLError, isExecuted: boolean, suggestions: boolean): GatewayError | null {
+  const original = error instanceof GatewayError ? error : error.originalError
+  if (original instanceof GatewayError) return original
+  const { code, http } = error.extensions as { code?: string; http?: { status?: number; spec?: boolean } }
+  const message = shorten(suggestions ? error.message : error.message.replace(/ Did you mean .*$/, ''))
+  if (code === 'GRAPHQL_PARSE_FAILED' || code === 'GRAPHQL_VALIDATION_FAILED') return new GatewayError(code, message)
+  // Yoga's refusals of a request's form, and graphql's of an operation name or an argument.
+  const isYogaRefusal = code !== undefined && !(code in ERROR_CODES) && http?.status !== undefined && http.status < 500
+  const isBadArgument = !error.originalError && code === undefined && (!isExecuted || isAtArgument(error))
+  if (isYogaRefusal || isBadArgument) return new GatewayError('BAD_USER_INPUT', message, {}, http?.status)
+  return null
+}
+
+/** graphql reports a bad argument at the argument, and a bad result at the field. */
+const isAtArgument = ({ nodes }: GraphQLError) => nodes?.[0] !== undefined && nodes[0].kind !== Kind.FIELD
+
+const shorten = (message: string) =>
+  message.length > MAX_MESSAGE_LENGTH ? `${message.slice(0, MAX_MESSAGE_LENGTH)}…` : message
+
+/** The HTTP status counts only for a result that consists of errors; `spec` leaves it to application/graphql-response+json. */
+function atPlaceOf(place: GraphQLError, shown: GatewayError, isExecuted: boolean): GraphQLError {
+  const http = isExecuted ? undefined : { status: shown.status, spec: isOnlyInTheBody(shown), headers: retryAfter(shown) }
+  return new GraphQLError(shown.message, {
+    nodes: place.nodes,
+    source: place.source,
+    positions: place.positions,
+    path: place.path,
+    extensions: { ...shown.extensions, ...(http && { http }) },
+  })
+}
+
+/** A refusal for the form of the HTTP request (405, 413, 415) is one for every media type. */
+const isOnlyInTheBody = ({ code, status }: GatewayError) => REFUSED_IN_THE_BODY.has(code) && status === 400
+
+const retryAfter = ({ details }: GatewayError): Record<string, string> =>
+  details.retryAfter === undefined ? {} : { 'Retry-After': String(details.retryAfter) }

@@ -1,0 +1,45 @@
+import type { IncomingMessage } from 'node:http'
+import { badRequest } from '../errors.ts'
+
+const MAX_BODY_BYTES = 1024 * 1024
+
+const tooLarge = () => badRequest(`The body is larger than ${MAX_BODY_BYTES} bytes. Send less in one request`, 413)
+
+/**
+ * The JSON body of a request: the one place where bodies are read.
+ * @throws GatewayError with status 415, 413 or 400
+ */
+export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
+  if (!isJson(request.headers['content-type']) || (request.headers['content-encoding'] ?? 'identity') !== 'identity') {
+    throw badRequest('The body has to be JSON: send Content-Type: application/json, uncompressed', 415)
+  }
+  const bytes = await readBytes(request)
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch {
+    throw badRequest('The body is not JSON in UTF-8')
+  }
+}
+
+const isJson = (contentType = ''): boolean =>
+  /^application\/(graphql\+)?json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType.trim())
+
+function readBytes(request: IncomingMessage): Promise<Buffer> {
+  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge()
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    const settle = (finish: () => void) => {
+      request.off('data', collect).off('end', complete).off('error', reject)
+      finish()
+    }
+    const collect = (chunk: Buffer) => {
+      size += chunk.length
+      // The stream is left open: Node discards what still comes, and the client can read its answer.
+      if (size > MAX_BODY_BYTES) settle(() => reject(tooLarge()))
+      else chunks.push(chunk)
+    }
+    const complete = () => settle(() => resolve(Buffer.concat(chunks)))
+    request.on('data', collect).once('end', complete).once('error', reject)
+  })
+}

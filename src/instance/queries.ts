@@ -1,0 +1,61 @@
+import { type Kysely, sql } from 'kysely'
+import type { DB } from '../db/types.ts'
+import type { Viewer } from '../viewer/viewer.ts'
+import { storableNames } from './filter.ts'
+
+/** An instance with the durable facts that its connection is described from. */
+export type Instance = {
+  id: string
+  accountId: string
+  name: string
+  createdAt: Date
+  updatedAt: Date
+  /** What it was asked to be. */
+  desiredState: 'connected' | 'disconnected'
+  /** `<digits>@s.whatsapp.net`; null until first paired. */
+  numberJid: string | null
+  pairedAt: Date | null
+  /** When WhatsApp ended the pairing; null while paired or never paired. */
+  loggedOutAt: Date | null
+}
+
+const columns = [
+  'id',
+  'account_id as accountId',
+  'name',
+  'created_at as createdAt',
+  'updated_at as updatedAt',
+  'desired_state as desiredState',
+  'number_jid as numberJid',
+  'paired_at as pairedAt',
+  'logged_out_at as loggedOutAt',
+] as const
+
+/** What a viewer may see, and nothing else: the one place that walls tenants off. */
+const visibleTo = (db: Kysely<DB>, viewer: Viewer) => {
+  const instances = db.selectFrom('instances').select(columns)
+  return viewer.kind === 'account'
+    ? instances.where('account_id', '=', viewer.accountId)
+    : instances.where('id', '=', viewer.instanceId)
+}
+
+/** All instances the viewer may see, oldest first. */
+export const listInstances = (db: Kysely<DB>, viewer: Viewer): Promise<Instance[]> =>
+  visibleTo(db, viewer).orderBy('created_at').orderBy('id').execute()
+
+/** Those of the names that exist and that the viewer may see, oldest first. */
+export async function listInstancesByName(db: Kysely<DB>, viewer: Viewer, names: readonly string[]): Promise<Instance[]> {
+  const storable = storableNames(names)
+  if (storable.length === 0) return []
+  return visibleTo(db, viewer)
+    .where(sql<boolean>`name = any(${storable}::text[])`)
+    .orderBy('created_at')
+    .orderBy('id')
+    .execute()
+}
+
+/** Those of the ids that exist and that the viewer may see. */
+export async function listInstancesById(db: Kysely<DB>, viewer: Viewer, ids: readonly string[]): Promise<Instance[]> {
+  if (ids.length === 0) return []
+  return visibleTo(db, viewer).where(sql<boolean>`id = any(${ids}::uuid[])`).execute()
+}

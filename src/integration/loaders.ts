@@ -1,0 +1,40 @@
+import DataLoader from 'dataloader'
+import type { Kysely } from 'kysely'
+import { alignByKey, groupByKey } from '../db/align.ts'
+import type { DB } from '../db/types.ts'
+import {
+  CHATWOOT_OFF,
+  chatwootsOf,
+  DEFAULT_SETTINGS,
+  PROXY_OFF,
+  proxiesOf,
+  S3_OFF,
+  s3sOf,
+  settingsOf,
+  WEBSOCKET_OFF,
+  webhookOff,
+  webhooksOf,
+  websocketsOf,
+} from './queries.ts'
+
+type OfInstances<Row> = (db: Kysely<DB>, ids: readonly string[]) => Promise<(Row & { instanceId: string })[]>
+
+/** By instance id: the row, or what is true of an instance without one. */
+const oneOrElse = <Row, Fallback>(db: Kysely<DB>, query: OfInstances<Row>, fallback: Fallback) =>
+  new DataLoader(async (ids: readonly string[]) =>
+    alignByKey(ids, await query(db, ids), (row) => row.instanceId, fallback),
+  )
+
+/** By instance id; each costs one statement per request at most. */
+export const createIntegrationLoaders = (db: Kysely<DB>) => ({
+  webhooks: new DataLoader(async (ids: readonly string[]) => {
+    const rows = await webhooksOf(db, ids)
+    const shown = rows.map((row) => (row.enabled ? row : { instanceId: row.instanceId, ...webhookOff(row.label) }))
+    return groupByKey(ids, shown, (row) => row.instanceId)
+  }),
+  websocket: oneOrElse(db, websocketsOf, WEBSOCKET_OFF),
+  chatwoot: oneOrElse(db, chatwootsOf, CHATWOOT_OFF),
+  proxy: oneOrElse(db, proxiesOf, PROXY_OFF),
+  settings: oneOrElse(db, settingsOf, DEFAULT_SETTINGS),
+  s3: oneOrElse(db, s3sOf, S3_OFF),
+})

@@ -1,0 +1,46 @@
+import { banner } from './banner.ts'
+import { type Config, ConfigError, readConfig } from './config.ts'
+import { startGateway } from './gateway.ts'
+import { createLogger, type Logger } from './logger.ts'
+
+function readConfigOrExplain(): Config | null {
+  try {
+    return readConfig('gateway')
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    console.error(error.message)
+    return null
+  }
+}
+
+async function run(config: Config, logger: Logger): Promise<void> {
+  const gateway = await startGateway(config, logger)
+  console.log(banner(gateway.url, config, gateway.firstContact))
+  const stop = (signal: NodeJS.Signals) => {
+    process.off('SIGTERM', stop).off('SIGINT', stop)
+    logger.info({ signal }, 'stopping')
+    gateway.close().then(
+      () => logger.info('stopped'),
+      (error) => {
+        logger.error({ err: error }, 'stopping failed')
+        process.exitCode = 1
+      },
+    )
+  }
+  // A second signal finds no listener and ends the process at once.
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+}
+
+const config = readConfigOrExplain()
+if (config) {
+  const logger = await createLogger(config)
+  try {
+    await run(config, logger)
+  } catch (error) {
+    logger.fatal({ err: error }, 'the gateway could not start')
+    console.error(`Switchboard could not start: ${(error as Error).message}`)
+    process.exitCode = 1
+  }
+} else {
+  process.exitCode = 1
+}

@@ -1,0 +1,118 @@
+import type { Kysely } from 'kysely'
+import { createAccount, deleteAccount, getAccountByName, rotateAccountToken } from '../account/actions.ts'
+import { listAccounts } from '../account/queries.ts'
+import type { DB } from '../db/types.ts'
+import { badUserInput } from '../errors.ts'
+import { createInstance, deleteInstance } from '../instance/actions.ts'
+import { listInstances } from '../instance/queries.ts'
+import { refusedToken, revokeToken } from '../token/actions.ts'
+import { listTokens } from '../token/queries.ts'
+import { isChosenToken, MAX_TOKEN_LENGTH, MIN_IMPORTED_LENGTH } from '../token/token.ts'
+
+/** What an operator typed: positional arguments and options, all text. */
+export type CommandInput = { args: readonly string[]; options: Readonly<Partial<Record<OptionName, string>>> }
+export type OptionName = 'quota' | 'token'
+
+/** The one JSON object that a command answers with. */
+export type CommandOutput = Record<string, unknown>
+
+type Command = {
+  /** Names of the positional arguments, in order. */
+  args: readonly string[]
+  options: readonly OptionName[]
+  summary: string
+  run(db: Kysely<DB>, input: CommandInput): Promise<CommandOutput>
+}
+
+/** Every operator command by its words. */
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  'account create': {
+    args: ['NAME'],
+    options: ['quota', 'token'],
+    summary: 'make an account and print its token, this once',
+    run: (db, { args: [name = ''], options }) =>
+      createAccount(db, { name, quota: quotaOf(options.quota), token: importedTokenOf(options.token) }),
+  },
+  'account list': {
+    args: [],
+    options: [],
+    summary: 'show all accounts',
+    run: async (db) => ({ accounts: await listAccounts(db) }),
+  },
+  'account delete': {
+    args: ['NAME'],
+    options: [],
+    summary: 'delete an account with all its instances',
+    run: (db, { args: [name = ''] }) => deleteAccount(db, name),
+  },
+  'account rotate-token': {
+    args: ['NAME'],
+    options: [],
+    summary: 'replace the token of an account and print the new one, this once',
+    run: (db, { args: [name = ''] }) => rotateAccountToken(db, name),
+  },
+  'instance create': {
+    args: ['ACCOUNT', 'NAME'],
+    options: ['token'],
+    summary: 'make an instance and print its token, this once',
+    run: async (db, { args: [account = '', name = ''], options }) => {
+      const { id: accountId } = await getAccountByName(db, account)
+      return createInstance(db, { accountId, name, token: importedTokenOf(options.token) })
+    },
+  },
+  'instance list': {
+    args: ['ACCOUNT'],
+    options: [],
+    summary: 'show the instances of an account',
+    run: async (db, { args: [account = ''] }) => {
+      const { id: accountId } = await getAccountByName(db, account)
+      const instances = await listInstances(db, { kind: 'account', accountId })
+      return {
+        instances: instances.map(({ id, name, numberJid, createdAt }) => ({ id, name, numberJid, createdAt })),
+      }
+    },
+  },
+  'instance delete': {
+    args: ['ACCOUNT', 'NAME'],
+    options: [],
+    summary: 'delete an instance, its token and its integrations',
+    run: async (db, { args: [account = '', name = ''] }) => {
+      const { id: accountId } = await getAccountByName(db, account)
+      return deleteInstance(db, { accountId, name })
+    },
+  },
+  'token list': {
+    args: ['ACCOUNT'],
+    options: [],
+    summary: 'show the tokens of an account and its instances, without their values',
+    run: async (db, { args: [account = ''] }) => {
+      const { id } = await getAccountByName(db, account)
+      return { tokens: await listTokens(db, id) }
+    },
+  },
+  'token revoke': {
+    args: ['ID'],
+    options: [],
+    summary: 'end a token at once',
+    run: (db, { args: [id = ''] }) => revokeToken(db, id),
+  },
+}
+
+const MAX_QUOTA = 1_000_000
+
+function quotaOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (!/^\d{1,7}$/.test(text) || Number(text) > MAX_QUOTA) {
+    throw badUserInput('quota', `--quota ${text}: expected a whole number from 0 to ${MAX_QUOTA}`)
+  }
+  return Number(text)
+}
+
+/** An operator may bring a token that clients have in use, also a shorter one than a user could choose. */
+function importedTokenOf(text: string | undefined): string | undefined {
+  if (text === undefined || isChosenToken(text, MIN_IMPORTED_LENGTH)) return text
+  throw badUserInput(
+    'token',
+    `${refusedToken().message}. (An operator may import ${MIN_IMPORTED_LENGTH} to ${MAX_TOKEN_LENGTH} characters; 32 or more are safe)`,
+  )
+}

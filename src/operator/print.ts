@@ -1,0 +1,21 @@
+import type { CommandOutput } from './commands.ts'
+
+/** A command's output for people: a list as a table, an object as a line per key. */
+export function formatOutput(output: CommandOutput): string {
+  const [list] = Object.values(output)
+  if (Array.isArray(list)) return formatTable(list as CommandOutput[])
+  return Object.entries(output)
+    .map(([key, value]) => `${key}: ${formatValue(value)}`)
+    .join('\n')
+}
+
+function formatTable(rows: readonly CommandOutput[]): string {
+  const [first] = rows
+  if (!first) return '(none)'
+  const table = [Object.keys(first), ...rows.map((row) => Object.values(row).map(formatValue))]
+  const widths = Object.keys(first).map((_key, column) => Math.max(...table.map((cells) => cells[column]?.length ?? 0)))
+  return table.map((cells) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n')
+}
+
+const formatValue = (value: unknown): string =>
+  value === null || value === undefined ? '-' : value instanceof Date ? value.toISOString() : String(value)

@@ -1,0 +1,88 @@
+import { rmSync } from 'node:fs'
+import { createServer, request as httpRequest } from 'node:http'
+import { join, relative } from 'node:path'
+import { z } from 'zod'
+import type { Kysely } from 'kysely'
+import type { DB } from '../db/types.ts'
+import { readJsonBody } from '../http/body.ts'
+import { replyJson } from '../http/reply.ts'
+import { presentFailure } from '../failure.ts'
+import type { Logger } from '../logger.ts'
+import { type CommandRequest, type CommandResult, runCommand } from './run.ts'
+
+/** Longest socket path that all systems take. */
+const MAX_SOCKET_PATH = 103
+
+/** The socket in a data folder; written relative to the working directory where that is what fits. */
+function socketPath(dataDir: string): string {
+  const absolute = join(dataDir, 'operator.sock')
+  const short = relative(process.cwd(), absolute)
+  const path = short.length < absolute.length ? short : absolute
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
+    throw new Error(`DATA_DIR ${dataDir} is too long for a Unix socket: the path has to be below ${MAX_SOCKET_PATH} bytes. Use a shorter one`)
+  }
+  return path
+}
+
+const Request = z.object({
+  name: z.string(),
+  args: z.array(z.string()),
+  options: z.object({ quota: z.string().optional(), token: z.string().optional() }),
+})
+
+/**
+ * Takes operator commands on a Unix socket in the data folder while the embedded database is held by this process.
+ * Whoever may open the socket (mode 0600) is the operator.
+ */
+export async function serveCommands(db: Kysely<DB>, dataDir: string, logger: Logger): Promise<{ close(): Promise<void> }> {
+  const path = socketPath(dataDir)
+  const server = createServer((request, response) => {
+    readJsonBody(request)
+      .then((body) => runCommand(db, Request.parse(body)))
+      .catch((failure): CommandResult => {
+        const { code, message } = presentFailure(failure, 'operator', logger)
+        return { error: { code, message } }
+      })
+      .then((result) => replyJson(response, 200, JSON.stringify(result)))
+  })
+  // The data folder's lock is ours, so a socket that is there was left by a process that is gone.
+  rmSync(path, { force: true })
+  const umask = process.umask(0o177)
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject).listen(path, resolve)
+    })
+  } finally {
+    process.umask(umask)
+  }
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeIdleConnections()
+      }),
+  }
+}
+
+/** Sends a command to the gateway that holds the data folder. */
+export function sendCommand(dataDir: string, command: CommandRequest): Promise<CommandResult> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(
+      { socketPath: socketPath(dataDir), method: 'POST', headers: { 'content-type': 'application/json' } },
+      (response) => {
+        let text = ''
+        response.setEncoding('utf8')
+        response.on('data', (chunk) => (text += chunk))
+        response.on('end', () => {
+          try {
+            resolve(JSON.parse(text) as CommandResult)
+          } catch (error) {
+            reject(error)
+          }
+        })
+        response.on('error', reject)
+      },
+    )
+    request.on('error', reject).end(JSON.stringify(command))
+  })
+}

@@ -1,0 +1,15 @@
+import type { Kysely } from 'kysely'
+import type { Config } from './config.ts'
+import type { DB } from './db/types.ts'
+import type { Logger } from './logger.ts'
+import type { RateLimiter } from './rate-limit.ts'
+import type { SessionRegistry } from './session/registry.ts'
+
+/** What a request may use. */
+export type Services = Readonly<{
+  config: Config
+  db: Kysely<DB>
+  sessions: SessionRegistry
+  limiter: RateLimiter
+  logger: Logger
+}>

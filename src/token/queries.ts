@@ -1,0 +1,37 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../db/types.ts'
+import type { Viewer } from '../viewer/viewer.ts'
+
+/** The viewer that a live token stands for. */
+export async function findViewerByDigest(db: Kysely<DB>, digest: Buffer): Promise<Viewer | undefined> {
+  const row = await db
+    .selectFrom('tokens')
+    .select(['account_id', 'instance_id'])
+    .where('digest', '=', digest)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst()
+  if (row?.account_id) return { kind: 'account', accountId: row.account_id }
+  if (row?.instance_id) return { kind: 'instance', instanceId: row.instance_id }
+  return undefined
+}
+
+/** All tokens of an account and of its instances, oldest first, without anything that could be used as one. */
+export const listTokens = (db: Kysely<DB>, accountId: string) =>
+  db
+    .selectFrom('tokens')
+    .leftJoin('instances', 'instances.id', 'tokens.instance_id')
+    .select([
+      'tokens.id',
+      'tokens.kind',
+      'tokens.label',
+      'instances.name as instance',
+      'tokens.created_at as createdAt',
+      'tokens.last_used_at as lastUsedAt',
+      'tokens.revoked_at as revokedAt',
+    ])
+    .where((where) =>
+      where.or([where('tokens.account_id', '=', accountId), where('instances.account_id', '=', accountId)]),
+    )
+    .orderBy('tokens.created_at')
+    .orderBy('tokens.id')
+    .execute()

@@ -1,0 +1,25 @@
+import { createHash, randomBytes } from 'node:crypto'
+
+export type TokenKind = 'account' | 'instance'
+
+/** Prefixes of generated tokens, so that secret scanners can find a leaked one. */
+const PREFIX: Record<TokenKind, string> = { account: 'sba_', instance: 'sbi_' }
+
+export const MAX_TOKEN_LENGTH = 256
+/** Least length of a chosen token; an operator may import shorter ones that are in use already. */
+export const MIN_CHOSEN_LENGTH = 32
+export const MIN_IMPORTED_LENGTH = 8
+
+export const CHOSEN_TOKEN_RULE = `${MIN_CHOSEN_LENGTH} to ${MAX_TOKEN_LENGTH} printable ASCII characters without spaces, not beginning with ${PREFIX.account} or ${PREFIX.instance}`
+
+/** A new token: its prefix and 192 random bits. */
+export const generateToken = (kind: TokenKind): string => PREFIX[kind] + randomBytes(24).toString('base64url')
+
+/** What is stored and looked up in place of a token: its SHA-256. */
+export const digestToken = (token: string): Buffer => createHash('sha256').update(token, 'utf8').digest()
+
+/** Whether a text can be a token at all; what cannot is refused without a lookup. */
+export const isTokenText = (text: string): boolean => text.length <= MAX_TOKEN_LENGTH && /^[\x21-\x7e]+$/.test(text)
+
+export const isChosenToken = (text: string, minLength = MIN_CHOSEN_LENGTH): boolean =>
+  isTokenText(text) && text.length >= minLength && !Object.values(PREFIX).some((prefix) => text.startsWith(prefix))
