@@ -11,6 +11,7 @@ export function createLogger({ logLevel, logFormat }: Pick<Config, 'logLevel' | 
 const options = (level: string) => ({
   level,
   base: null,
+  formatters: { level: (label: string) => ({ level: label }) },
   timestamp: pino.stdTimeFunctions.isoTime,
   serializers: { err: stdSerializers.errWithCause },
 })

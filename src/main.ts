@@ -37,8 +37,8 @@ if (config) {
   try {
     await run(config, logger)
   } catch (error) {
-    logger.fatal({ err: error }, 'the gateway could not start')
     console.error(`Switchboard could not start: ${(error as Error).message}`)
+    logger.debug({ err: error }, 'could not start')
     process.exitCode = 1
   }
 } else {

@@ -3,7 +3,7 @@ import { createYoga } from 'graphql-yoga'
 import { badRequest, type GatewayError } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
 import { readJsonBody } from '../http/body.ts'
-import { replyEmpty, replyJson } from '../http/reply.ts'
+import { replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 import { identify } from '../viewer/identify.ts'
 import { Call, type ServerContext } from './call.ts'
@@ -46,11 +46,20 @@ export function createGraphQLHandler(services: Services): GraphQLHandler {
         await call.chargeRefusal()
         throw refusal
       }
-      await yoga.handleNodeRequestAndResponse(request, response, { call })
+      await send(response, await yoga.handleNodeRequestAndResponse(request, response, { call }))
     } catch (failure) {
       replyGraphQLError(request, response, presentFailure(failure, requestId, services.logger))
     }
   }
+}
+
+/** Writes what Yoga answered; headers that are set already stay. */
+async function send(response: ServerResponse, answer: Response): Promise<void> {
+  if (answer.status === 406) {
+    throw badRequest('The answer can be application/graphql-response+json or application/json: send Accept with one of them', 406)
+  }
+  answer.headers.forEach((value, name) => response.setHeader(name, value))
+  replyText(response, answer.status, await answer.text())
 }
 
 /** Checks the form of the request and reads its body, which Yoga then finds parsed. */

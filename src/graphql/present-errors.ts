@@ -50,7 +50,9 @@ const shorten = (message: string) =>
 
 /** The HTTP status counts only for a result that consists of errors; `spec` leaves it to application/graphql-response+json. */
 function atPlaceOf(place: GraphQLError, shown: GatewayError, isExecuted: boolean): GraphQLError {
-  const http = isExecuted ? undefined : { status: shown.status, spec: isOnlyInTheBody(shown), headers: retryAfter(shown) }
+  const yogas = place.extensions.http as { spec?: boolean } | undefined
+  const spec = yogas ? yogas.spec === true : REFUSED_IN_THE_BODY.has(shown.code)
+  const http = isExecuted ? undefined : { status: shown.status, spec, headers: retryAfter(shown) }
   return new GraphQLError(shown.message, {
     nodes: place.nodes,
     source: place.source,
@@ -59,9 +61,6 @@ function atPlaceOf(place: GraphQLError, shown: GatewayError, isExecuted: boolean
     extensions: { ...shown.extensions, ...(http && { http }) },
   })
 }
-
-/** A refusal for the form of the HTTP request (405, 413, 415) is one for every media type. */
-const isOnlyInTheBody = ({ code, status }: GatewayError) => REFUSED_IN_THE_BODY.has(code) && status === 400
 
 const retryAfter = ({ details }: GatewayError): Record<string, string> =>
   details.retryAfter === undefined ? {} : { 'Retry-After': String(details.retryAfter) }

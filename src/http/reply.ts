@@ -1,14 +1,19 @@
 import type { ServerResponse } from 'node:http'
 
-/** Ends a response with a JSON text; for HEAD, Node leaves the body out. */
+/** Ends a response with a text whose type is set already; for HEAD, Node leaves the body out. */
+export function replyText(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'Content-Length': Buffer.byteLength(text) })
+  response.end(text)
+}
+
 export function replyJson(
   response: ServerResponse,
   status: number,
   json: string,
   contentType = 'application/json; charset=utf-8',
 ): void {
-  response.writeHead(status, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(json) })
-  response.end(json)
+  response.setHeader('Content-Type', contentType)
+  replyText(response, status, json)
 }
 
 /** Ends a response without a body. */

@@ -1,5 +1,5 @@
-/** Which instances are asked for: null is all, a list is those of these names that exist. */
-export type NameFilter = readonly string[] | null
+/** Which instances are asked for: all, or those of these names that exist. */
+export type NameFilter = 'all' | readonly string[]
 
 /** Longest filter of the REST route, in bytes as sent. */
 export const MAX_FILTER_BYTES = 8_192
@@ -15,7 +15,7 @@ export function parseInstanceNameQuery(query: string): NameFilter | 'too long' {
   const values = searchParams(query).getAll('instanceName')
   if (sentBytes(query) > MAX_FILTER_BYTES) return 'too long'
   const joined = values.join(',')
-  if (joined === '') return null
+  if (joined === '') return 'all'
   return distinct(joined.split(',').map((piece) => piece.trim()).filter((piece) => piece !== ''))
 }
 
@@ -31,7 +31,7 @@ function sentBytes(query: string): number {
 
 /** The `names` argument: nulls are ignored, [] asks for nothing. */
 export const parseNamesArgument = (names: readonly (string | null | undefined)[] | null | undefined): NameFilter =>
-  names ? distinct(names.filter((name) => name != null)) : null
+  names ? distinct(names.filter((name) => name != null)) : 'all'
 
 /** Names that the database could hold: PostgreSQL refuses NUL, and a lone surrogate would be read as U+FFFD. */
 export const storableNames = (names: readonly string[]): string[] =>

@@ -12,7 +12,7 @@ export const createInstanceLoaders = (db: Kysely<DB>, viewer: Viewer) => ({
   instances: new DataLoader<NameFilter, Instance[], string>(
     async (filters) => {
       const names = unionOf(filters)
-      const rows = names ? await listInstancesByName(db, viewer, names) : await listInstances(db, viewer)
+      const rows = names === 'all' ? await listInstances(db, viewer) : await listInstancesByName(db, viewer, names)
       return filters.map((filter) => selectByName(rows, filter))
     },
     { cacheKeyFn: (filter) => JSON.stringify(filter) },
@@ -22,18 +22,18 @@ export const createInstanceLoaders = (db: Kysely<DB>, viewer: Viewer) => ({
   ),
 })
 
-/** null, everything, swallows any list of names. */
+/** 'all' swallows any list of names. */
 const unionOf = (filters: readonly NameFilter[]): NameFilter => {
   const names = new Set<string>()
   for (const filter of filters) {
-    if (filter === null) return null
+    if (filter === 'all') return 'all'
     for (const name of filter) names.add(name)
   }
   return [...names]
 }
 
 const selectByName = (rows: readonly Instance[], filter: NameFilter): Instance[] => {
-  if (filter === null) return [...rows]
+  if (filter === 'all') return [...rows]
   const wanted = new Set(filter)
   return rows.filter((row) => wanted.has(row.name))
 }

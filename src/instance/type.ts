@@ -28,7 +28,7 @@ builder.queryField('instances', (t) =>
       if (names && names.length > MAX_NAMES) {
         throw badUserInput('names', `names has ${names.length} entries; at most ${MAX_NAMES} are possible. Ask in several requests`)
       }
-      const filter: NameFilter = viewer.kind === 'instance' ? null : parseNamesArgument(names)
+      const filter: NameFilter = viewer.kind === 'instance' ? 'all' : parseNamesArgument(names)
       return loaders.instances.load(filter)
     },
   }),
