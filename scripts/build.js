@@ -30,7 +30,9 @@ const options = (outdir, entryPoints) => ({
   // PGlite loads data files that lie beside it; kysely-codegen is a development tool.
   external: ['@electric-sql/pglite', 'kysely-codegen', 'pg-native'],
   // CommonJS packages inside an ES module bundle still call require.
-  banner: { js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",
+  },
 })
 
 const entries = (extra) => ['src/main.ts', 'src/cli.ts', ...extra]
@@ -48,13 +50,14 @@ const isFresh = (extra) =>
   readFileSync(stamp, 'utf8') === identity(extra) &&
   sources.every((source) => newest(join(root, source)) < statSync(stamp).mtimeMs)
 
+const isChunk = (name) => name.startsWith('chunk-')
+
 // Built aside and moved in file by file, entry points last: a gateway or command that starts meanwhile never reads half a file.
 const buildInto = async (extra) => {
   const aside = join(root, `dist.${process.pid}`)
   try {
     await build(options(aside, entries(extra)))
     mkdirSync(dist, { recursive: true })
-    const isChunk = (name) => name.startsWith('chunk-')
     const files = readdirSync(aside).sort((a, b) => Number(isChunk(b)) - Number(isChunk(a)))
     for (const file of files) renameSync(join(aside, file), join(dist, file))
     writeFileSync(stamp, identity(extra))
@@ -67,7 +70,11 @@ const watch = async () => {
   await buildInto([])
   const watching = await context(options(dist, entries([])))
   await watching.watch()
-  const gateway = spawn(process.execPath, ['--watch', '--enable-source-maps', relative(process.cwd(), join(dist, 'main.js'))], { stdio: 'inherit' })
+  const gateway = spawn(
+    process.execPath,
+    ['--watch', '--enable-source-maps', relative(process.cwd(), join(dist, 'main.js'))],
+    { stdio: 'inherit' },
+  )
   const stop = () => gateway.kill('SIGTERM')
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)

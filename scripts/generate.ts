@@ -13,8 +13,7 @@ import { createLogger } from '../src/logger.ts'
 writeFileSync('schema/schema.graphql', `${printSchema(schema)}\n`)
 
 /** Columns whose check constraint names the values; the generator sees only their base type. */
-const oneOf = (words: readonly string[]) =>
-  new RawExpressionNode(words.map((word) => `'${word}'`).join(' | '))
+const oneOf = (words: readonly string[]) => new RawExpressionNode(words.map((word) => `'${word}'`).join(' | '))
 const listOf = (words: readonly string[]) => new RawExpressionNode(`(${oneOf(words).expression})[]`)
 const generated = ({ expression }: RawExpressionNode) => new RawExpressionNode(`Generated<${expression}>`)
 

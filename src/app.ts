@@ -80,5 +80,7 @@ function handleClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
         : ['400 Bad Request', 'Bad request']
   const body = JSON.stringify({ success: false, error: { message } })
   const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}`
-  socket.end(`${head}\r\nCache-Control: private, no-cache\r\nVary: token, authorization, origin\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${body}`)
+  socket.end(
+    `${head}\r\nCache-Control: private, no-cache\r\nVary: token, authorization, origin\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${body}`,
+  )
 }

@@ -29,14 +29,17 @@ function parseCommandLine(argv: readonly string[]): { command: CommandRequest; j
     },
   })
   const { json, help, ...options } = values
-  if (positionals[0] === MIGRATE && positionals.length === 1) return { command: { name: MIGRATE, args: [], options }, json, help }
+  if (positionals[0] === MIGRATE && positionals.length === 1)
+    return { command: { name: MIGRATE, args: [], options }, json, help }
   const name = positionals.slice(0, 2).join(' ')
   const args = positionals.slice(2)
   const command = COMMANDS[name]
   if (help || !command) return { command: { name, args, options }, json, help }
   const stray = Object.keys(options).find((option) => !command.options.some((known) => known === option))
   if (args.length !== command.args.length || stray) {
-    throw new UsageError(`${stray ? `--${stray} does not belong to this command` : 'The arguments do not fit'}. Usage: ${usageOf(name)}`)
+    throw new UsageError(
+      `${stray ? `--${stray} does not belong to this command` : 'The arguments do not fit'}. Usage: ${usageOf(name)}`,
+    )
   }
   return { command: { name, args, options }, json, help }
 }
@@ -93,11 +96,19 @@ async function main(argv: readonly string[]): Promise<void> {
   try {
     const { command, help } = parseCommandLine(argv)
     if (help) return console.log(usage())
-    if (command.name !== MIGRATE && !COMMANDS[command.name]) throw new UsageError(`There is no command "${command.name}".\n\n${usage()}`)
+    if (command.name !== MIGRATE && !COMMANDS[command.name])
+      throw new UsageError(`There is no command "${command.name}".\n\n${usage()}`)
     print(await execute(readConfig('command'), command), json)
   } catch (error) {
-    const isUsage = error instanceof UsageError || (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
-    const code = isUsage || error instanceof ConfigError ? 'BAD_USER_INPUT' : error instanceof DataDirInUse ? 'CONFLICT' : 'INTERNAL_SERVER_ERROR'
+    const isUsage =
+      error instanceof UsageError ||
+      (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
+    const code =
+      isUsage || error instanceof ConfigError
+        ? 'BAD_USER_INPUT'
+        : error instanceof DataDirInUse
+          ? 'CONFLICT'
+          : 'INTERNAL_SERVER_ERROR'
     print({ error: { code, message: (error as Error).message } }, json)
   }
 }

@@ -17,7 +17,10 @@ const wholeNumber = (min: number, max: number) => {
 const flag = z.enum(['true', 'false'], 'expected true or false').transform((value) => value === 'true')
 const key = z
   .string()
-  .regex(/^[A-Za-z0-9+/]{43}=$/, 'expected 32 bytes in base64 (44 characters), as `openssl rand -base64 32` prints them')
+  .regex(
+    /^[A-Za-z0-9+/]{43}=$/,
+    'expected 32 bytes in base64 (44 characters), as `openssl rand -base64 32` prints them',
+  )
   .transform((value) => Buffer.from(value, 'base64'))
 
 const isOrigin = (text: string): boolean =>
@@ -31,7 +34,12 @@ const DatabaseUrl = z
   )
 const CorsOrigins = z
   .string()
-  .transform((value) => value.split(',').map((origin) => origin.trim()).filter(Boolean))
+  .transform((value) =>
+    value
+      .split(',')
+      .map((origin) => origin.trim())
+      .filter(Boolean),
+  )
   .refine(
     (origins) => origins.every(isOrigin),
     'expected origins separated by commas, each scheme, host and port only (no path, no trailing slash, no *)',
@@ -43,7 +51,9 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 const Environment = z.object({
   HOST: z.string().default('127.0.0.1').meta(note('0.0.0.0')),
   PORT: wholeNumber(0, 65535).default(4000).meta(note('4000')),
-  DATABASE_URL: DatabaseUrl.optional().meta(note('postgres://switchboard:password@localhost:5432/switchboard', { secret: true })),
+  DATABASE_URL: DatabaseUrl.optional().meta(
+    note('postgres://switchboard:password@localhost:5432/switchboard', { secret: true }),
+  ),
   DATA_DIR: z.string().default('./data').meta(note('./data')),
   ENCRYPTION_KEY: key.optional().meta(note('the output of `openssl rand -base64 32`', { secret: true })),
   ENCRYPTION_KEY_PREVIOUS: key.optional().meta(note('the key that ENCRYPTION_KEY replaced', { secret: true })),
@@ -106,7 +116,8 @@ const noteOf = (name: keyof typeof Environment.shape) => Environment.shape[name]
 
 const describeMistake = (name: keyof typeof Environment.shape, problem: string, value: string | undefined): string => {
   const { example, secret } = noteOf(name)
-  const given = value === undefined ? 'is not set' : secret ? 'has a value that cannot be used' : `is ${JSON.stringify(value)}`
+  const given =
+    value === undefined ? 'is not set' : secret ? 'has a value that cannot be used' : `is ${JSON.stringify(value)}`
   return `${name} ${given}: ${problem}. Example: ${name}=${example}`
 }
 
@@ -123,7 +134,9 @@ export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEn
     return describeMistake(name, issue.message, given[name])
   })
   if (purpose === 'gateway' && given.DATABASE_URL && !given.ENCRYPTION_KEY) {
-    mistakes.push(describeMistake('ENCRYPTION_KEY', 'it is needed beside DATABASE_URL, to seal secrets at rest', undefined))
+    mistakes.push(
+      describeMistake('ENCRYPTION_KEY', 'it is needed beside DATABASE_URL, to seal secrets at rest', undefined),
+    )
   }
   if (!parsed.success || mistakes.length > 0) throw new ConfigError(mistakes)
 

@@ -28,33 +28,71 @@ export async function createDemo(db: Kysely<DB>): Promise<CreatedAccount> {
     .execute()
   await db
     .insertInto('webhooks')
-    .values({ id: randomUUID(), instance_id: sales, label: 'default', enabled: true, url: 'https://crm.example.com/hooks/whatsapp', events: ['message.exchange', 'message.status'] })
+    .values({
+      id: randomUUID(),
+      instance_id: sales,
+      label: 'default',
+      enabled: true,
+      url: 'https://crm.example.com/hooks/whatsapp',
+      events: ['message.exchange', 'message.status'],
+    })
     .execute()
   await db
     .insertInto('chatwoots')
-    .values({ instance_id: sales, enabled: true, status: 'active', bridge_integration_id: 'sample-1', base_url: 'https://chat.example.com', account_id: 1, inbox_name: 'Sales' })
+    .values({
+      instance_id: sales,
+      enabled: true,
+      status: 'active',
+      bridge_integration_id: 'sample-1',
+      base_url: 'https://chat.example.com',
+      account_id: 1,
+      inbox_name: 'Sales',
+    })
     .execute()
 
   const support = await create('support')
   await db
     .updateTable('instances')
-    .set({ number_jid: '5511888888888@s.whatsapp.net', paired_at: new Date(), logged_out_at: new Date(), profile_name: 'Support' })
+    .set({
+      number_jid: '5511888888888@s.whatsapp.net',
+      paired_at: new Date(),
+      logged_out_at: new Date(),
+      profile_name: 'Support',
+    })
     .where('id', '=', support)
     .execute()
   await db.insertInto('websockets').values({ instance_id: support, enabled: true, media_base64: true }).execute()
   await db
     .insertInto('settings')
-    .values({ instance_id: support, auto_reject_calls: true, call_reject_message: 'Please write to us.', auto_read_messages: true })
+    .values({
+      instance_id: support,
+      auto_reject_calls: true,
+      call_reject_message: 'Please write to us.',
+      auto_read_messages: true,
+    })
     .execute()
 
   const marketing = await create('marketing')
   await db
     .insertInto('proxies')
-    .values({ instance_id: marketing, enabled: true, host: 'proxy.example.com', port: 1080, protocol: 'socks5', username: 'marketing' })
+    .values({
+      instance_id: marketing,
+      enabled: true,
+      host: 'proxy.example.com',
+      port: 1080,
+      protocol: 'socks5',
+      username: 'marketing',
+    })
     .execute()
   await db
     .insertInto('s3s')
-    .values({ instance_id: marketing, enabled: true, region: 'eu-central-1', bucket: 'marketing-media', path_prefix: 'whatsapp/' })
+    .values({
+      instance_id: marketing,
+      enabled: true,
+      region: 'eu-central-1',
+      bucket: 'marketing-media',
+      path_prefix: 'whatsapp/',
+    })
     .execute()
 
   await create('new-number')

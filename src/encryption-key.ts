@@ -13,8 +13,12 @@ const KEY_BYTES = 32
 export function loadEncryptionKey({ encryptionKey, dataDir }: Pick<Config, 'encryptionKey' | 'dataDir'>): Buffer {
   if (encryptionKey) return encryptionKey
   const path = join(dataDir, 'encryption.key')
-  if (!existsSync(path)) writeFileSync(path, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx' })
+  if (!existsSync(path))
+    writeFileSync(path, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx' })
   const key = Buffer.from(readFileSync(path, 'utf8'), 'base64')
-  if (key.length !== KEY_BYTES) throw new Error(`${path} does not hold ${KEY_BYTES} bytes in base64. Restore it from a backup: what it sealed cannot be read without it`)
+  if (key.length !== KEY_BYTES)
+    throw new Error(
+      `${path} does not hold ${KEY_BYTES} bytes in base64. Restore it from a backup: what it sealed cannot be read without it`,
+    )
   return key
 }

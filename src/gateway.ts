@@ -10,6 +10,7 @@ import { loadEncryptionKey } from './encryption-key.ts'
 import type { Logger } from './logger.ts'
 import { serveCommands } from './operator/socket.ts'
 import { createRateLimiter } from './rate-limit.ts'
+import type { Services } from './services.ts'
 import { createSessionRegistry } from './session/registry.ts'
 
 /** Big enough for the longest filter to reach the route and be refused there. */
@@ -22,6 +23,7 @@ export type Gateway = {
   /** Where it listens, e.g. `http://127.0.0.1:4000`. */
   url: string
   firstContact: FirstContact
+  services: Services
   /** Lets running requests finish, then closes everything that was opened. */
   close(): Promise<void>
 }
@@ -32,7 +34,7 @@ type Observers = { onStatement?: (event: LogEvent) => void }
 export async function startGateway(config: Config, logger: Logger, { onStatement }: Observers = {}): Promise<Gateway> {
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
-    for (const closeOne of closers.splice(0).reverse()) await closeOne()
+    for (const closeOne of closers.splice(0).toReversed()) await closeOne()
   }
   try {
     const database = await openDatabase({ ...config, logger, onStatement })
@@ -49,7 +51,8 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     }
 
     const limiter = createRateLimiter(config.rateLimitPerMinute)
-    const app = createApp({ config, db, sessions: createSessionRegistry(), limiter, logger })
+    const services: Services = { config, db, sessions: createSessionRegistry(), limiter, logger }
+    const app = createApp(services)
     const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS }, app.handle)
     server.on('clientError', app.handleClientError)
     const url = await listen(server, config)
@@ -58,7 +61,7 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
       return drain(server, logger)
     })
     logger.info({ url }, 'listening')
-    return { url, firstContact, close }
+    return { url, firstContact, services, close }
   } catch (error) {
     await close()
     throw error

@@ -20,5 +20,8 @@ const jsonLogger = (level: string): Logger => pino(options(level), pino.destinat
 
 async function prettyLogger(level: string): Promise<Logger> {
   const { default: pretty } = await import('pino-pretty')
-  return pino(options(level), pretty({ destination: 2, sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname' }))
+  return pino(
+    options(level),
+    pretty({ destination: 2, sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname' }),
+  )
 }

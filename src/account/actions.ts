@@ -24,7 +24,10 @@ export async function createAccount(
   const token = input.token ?? generateToken('account')
   try {
     await db.transaction().execute(async (transaction) => {
-      await transaction.insertInto('accounts').values({ id, name, instance_quota: input.quota ?? null }).execute()
+      await transaction
+        .insertInto('accounts')
+        .values({ id, name, instance_quota: input.quota ?? null })
+        .execute()
       await insertToken(transaction, { kind: 'account', accountId: id, token })
     })
   } catch (error) {
@@ -39,7 +42,8 @@ export async function createAccount(
 /** @throws GatewayError BAD_USER_INPUT when there is none */
 export async function getAccountByName(db: Kysely<DB>, name: string): Promise<Account> {
   const account = await findAccountByName(db, name.trim().normalize('NFC'))
-  if (!account) throw badUserInput('account', `There is no account named ${name}. "account list" shows those that exist`)
+  if (!account)
+    throw badUserInput('account', `There is no account named ${name}. "account list" shows those that exist`)
   return account
 }
 

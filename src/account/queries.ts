@@ -15,7 +15,11 @@ export const listAccounts = (db: Kysely<DB>): Promise<Account[]> =>
   db.selectFrom('accounts').select(columns).orderBy('created_at').orderBy('id').execute()
 
 export const listAccountsById = (db: Kysely<DB>, ids: readonly string[]): Promise<Account[]> =>
-  db.selectFrom('accounts').select(columns).where(sql<boolean>`id = any(${ids}::uuid[])`).execute()
+  db
+    .selectFrom('accounts')
+    .select(columns)
+    .where(sql<boolean>`id = any(${ids}::uuid[])`)
+    .execute()
 
 export const findAccountByName = (db: Kysely<DB>, name: string): Promise<Account | undefined> =>
   db.selectFrom('accounts').select(columns).where('name', '=', name).executeTakeFirst()

@@ -1,7 +1,15 @@
 import { builder } from '../graphql/builder.ts'
 import { enumValues } from '../graphql/enum-values.ts'
 import { Instance } from '../instance/type.ts'
-import type { ConnectionReason, ConnectionState, ConnectionStatus, DesiredConnectionState, NextStep, PresenceStatus, ReasonCode } from './state.ts'
+import type {
+  ConnectionReason,
+  ConnectionState,
+  ConnectionStatus,
+  DesiredConnectionState,
+  NextStep,
+  PresenceStatus,
+  ReasonCode,
+} from './state.ts'
 
 const ConnectionStateEnum = builder.enumType('ConnectionState', {
   description: 'The documented states; no more will be added, what is finer stands in the reason.',
@@ -81,7 +89,11 @@ const ConnectionReasonType = builder.objectRef<ConnectionReason>('ConnectionReas
       description: "WhatsApp's own number, e.g. 440, if there was one.",
     }),
     nextStep: t.expose('nextStep', { type: NextStepEnum, description: 'Who has to act.' }),
-    retryAt: t.expose('retryAt', { type: 'DateTime', nullable: true, description: 'When the next try is due, if one is.' }),
+    retryAt: t.expose('retryAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When the next try is due, if one is.',
+    }),
   }),
 })
 

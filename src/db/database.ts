@@ -57,10 +57,14 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
 }
 
 async function refuseOldServer(db: Kysely<DB>): Promise<void> {
-  const { rows } = await sql<{ version: number }>`select current_setting('server_version_num')::int as version`.execute(db)
+  const { rows } = await sql<{ version: number }>`select current_setting('server_version_num')::int as version`.execute(
+    db,
+  )
   const major = Math.floor((rows[0]?.version ?? 0) / 10_000)
   if (major < OLDEST_POSTGRES) {
-    throw new Error(`PostgreSQL ${major} is too old: use version ${OLDEST_POSTGRES} or newer, or unset DATABASE_URL to try the embedded database`)
+    throw new Error(
+      `PostgreSQL ${major} is too old: use version ${OLDEST_POSTGRES} or newer, or unset DATABASE_URL to try the embedded database`,
+    )
   }
 }
 

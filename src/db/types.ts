@@ -31,7 +31,7 @@ export interface Chatwoots {
   reopen_resolved: Generated<boolean>;
   sign_messages: Generated<boolean>;
   start_as_pending: Generated<boolean>;
-  status: 'active' | 'paused' | 'error' | null | null;
+  status: 'active' | 'paused' | 'error' | null;
 }
 
 export interface Instances {
@@ -56,7 +56,7 @@ export interface Proxies {
   instance_id: string;
   password_sealed: Buffer | null;
   port: number | null;
-  protocol: 'http' | 'https' | 'socks5' | null | null;
+  protocol: 'http' | 'https' | 'socks5' | null;
   username: string | null;
 }
 

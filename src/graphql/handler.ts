@@ -56,7 +56,10 @@ export function createGraphQLHandler(services: Services): GraphQLHandler {
 /** Writes what Yoga answered; headers that are set already stay. */
 async function send(response: ServerResponse, answer: Response): Promise<void> {
   if (answer.status === 406) {
-    throw badRequest('The answer can be application/graphql-response+json or application/json: send Accept with one of them', 406)
+    throw badRequest(
+      'The answer can be application/graphql-response+json or application/json: send Accept with one of them',
+      406,
+    )
   }
   answer.headers.forEach((value, name) => response.setHeader(name, value))
   replyText(response, answer.status, await answer.text())

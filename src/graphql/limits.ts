@@ -33,7 +33,14 @@ export function findExcess(document: DocumentNode): GatewayError | null {
   return null
 }
 
-const nothing = (): Cost => ({ depth: 0, fields: 0, rootFields: 0, aliases: 0, introspectionDepth: 0, introspectionFields: 0 })
+const nothing = (): Cost => ({
+  depth: 0,
+  fields: 0,
+  rootFields: 0,
+  aliases: 0,
+  introspectionDepth: 0,
+  introspectionFields: 0,
+})
 
 /** The largest cost among the operations of a document, in time linear in its size. */
 function costOf(document: DocumentNode): Cost {
@@ -74,7 +81,8 @@ function costOf(document: DocumentNode): Cost {
   for (const definition of document.definitions) {
     if (definition.kind !== Kind.OPERATION_DEFINITION) continue
     const cost = ofSelections(definition.selectionSet)
-    for (const measure of Object.keys(cost) as (keyof Cost)[]) largest[measure] = Math.max(largest[measure], cost[measure])
+    for (const measure of Object.keys(cost) as (keyof Cost)[])
+      largest[measure] = Math.max(largest[measure], cost[measure])
   }
   return largest
 }

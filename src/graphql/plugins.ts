@@ -32,7 +32,10 @@ function parseLimited(source: string): DocumentNode {
     return parse(source, { maxTokens: MAX_TOKENS })
   } catch (error) {
     if (/more tha[nt] \d+ tokens/.test((error as GraphQLError).message)) {
-      throw new GatewayError('QUERY_TOO_COMPLEX', `The document has more than ${MAX_TOKENS} tokens. Use variables, or ask in several requests`)
+      throw new GatewayError(
+        'QUERY_TOO_COMPLEX',
+        `The document has more than ${MAX_TOKENS} tokens. Use variables, or ask in several requests`,
+      )
     }
     throw error
   }
@@ -62,7 +65,12 @@ export function useAdmission(): GatewayPlugin {
           throw await refuse(services, call.request)
         }
         const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))
-        const context: Context = { viewer, loaders: createLoaders(services.db, viewer), sessions: services.sessions, budget }
+        const context: Context = {
+          viewer,
+          loaders: createLoaders(services.db, viewer),
+          sessions: services.sessions,
+          budget,
+        }
         extendContext(context)
       } catch (error) {
         setResultAndStopExecution({ errors: [error as GraphQLError] })

@@ -1,4 +1,12 @@
-import { type GraphQLSchema, getVariableValues, type OperationDefinitionNode, type DocumentNode, Kind, type FragmentDefinitionNode, GraphQLError } from 'graphql'
+import {
+  type GraphQLSchema,
+  getVariableValues,
+  type OperationDefinitionNode,
+  type DocumentNode,
+  Kind,
+  type FragmentDefinitionNode,
+  type GraphQLError,
+} from 'graphql'
 import { collectFields } from 'graphql/execution/collectFields.js'
 import { GatewayError } from '../errors.ts'
 
@@ -13,7 +21,9 @@ export function rootFieldsOf(
   operation: OperationDefinitionNode,
   variables: Record<string, unknown> | null | undefined,
 ): string[] {
-  const { errors, coerced } = getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {}, { maxErrors: 1 })
+  const { errors, coerced } = getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {}, {
+    maxErrors: 1,
+  })
   if (errors?.[0]) throw badVariable(errors[0])
   const rootType = schema.getRootType(operation.operation)
   if (!coerced || !rootType) return []

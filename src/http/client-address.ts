@@ -6,7 +6,10 @@ import ipaddr from 'ipaddr.js'
  * outermost trusted proxy saw. An IPv6 client counts by its /64, which is what one subscriber is given.
  */
 export function clientAddressOf(request: IncomingMessage, trustedHops: number): string {
-  const forwarded = String(request.headers['x-forwarded-for'] ?? '').split(',').map((hop) => hop.trim()).filter(Boolean)
+  const forwarded = String(request.headers['x-forwarded-for'] ?? '')
+    .split(',')
+    .map((hop) => hop.trim())
+    .filter(Boolean)
   const hops = [...forwarded, request.socket.remoteAddress ?? '']
   return networkOf(hops[Math.max(0, hops.length - 1 - trustedHops)] ?? '')
 }

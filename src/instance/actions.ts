@@ -30,9 +30,13 @@ export async function createInstance(
     })
   } catch (error) {
     if (isUniqueViolation(error, 'instances_account_id_name_key')) {
-      throw new GatewayError('INSTANCE_NAME_TAKEN', `The account has an instance named ${name} already. Choose another name`)
+      throw new GatewayError(
+        'INSTANCE_NAME_TAKEN',
+        `The account has an instance named ${name} already. Choose another name`,
+      )
     }
-    if (isForeignKeyViolation(error, 'instances_account_id_fkey')) throw badUserInput('account', 'The account was deleted')
+    if (isForeignKeyViolation(error, 'instances_account_id_fkey'))
+      throw badUserInput('account', 'The account was deleted')
     throw error
   }
   return { id, name, token }
@@ -50,7 +54,10 @@ async function refuseOverQuota(transaction: Kysely<DB>, accountId: string): Prom
   if (quota === null) return
   const [counted] = await countInstancesOf(transaction, [accountId])
   if ((counted?.count ?? 0) >= quota) {
-    throw new GatewayError('QUOTA_EXCEEDED', `The account may have ${quota} instances and has them. Delete one, or ask the operator for more`)
+    throw new GatewayError(
+      'QUOTA_EXCEEDED',
+      `The account may have ${quota} instances and has them. Delete one, or ask the operator for more`,
+    )
   }
 }
 
@@ -69,7 +76,10 @@ export async function deleteInstance(
     .returning(['id', 'name'])
     .executeTakeFirst()
   if (!deleted) {
-    throw new GatewayError('INSTANCE_NOT_FOUND', `The account has no instance named ${input.name}. "instance list" shows those that exist`)
+    throw new GatewayError(
+      'INSTANCE_NOT_FOUND',
+      `The account has no instance named ${input.name}. "instance list" shows those that exist`,
+    )
   }
   return deleted
 }

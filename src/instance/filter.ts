@@ -16,16 +16,20 @@ export function parseInstanceNameQuery(query: string): NameFilter | 'too long' {
   if (sentBytes(query) > MAX_FILTER_BYTES) return 'too long'
   const joined = values.join(',')
   if (joined === '') return 'all'
-  return distinct(joined.split(',').map((piece) => piece.trim()).filter((piece) => piece !== ''))
+  return distinct(
+    joined
+      .split(',')
+      .map((piece) => piece.trim())
+      .filter((piece) => piece !== ''),
+  )
 }
 
 /** The size of all values of instanceName as they were sent, escapes and joining commas included. */
 function sentBytes(query: string): number {
   const values = query
     .split('&')
-    .map((pair) => [pair, ...searchParams(pair).keys()] as const)
-    .filter(([, key]) => key === 'instanceName')
-    .map(([pair]) => (pair.includes('=') ? pair.slice(pair.indexOf('=') + 1) : ''))
+    .filter((pair) => searchParams(pair).has('instanceName'))
+    .map((pair) => (pair.includes('=') ? pair.slice(pair.indexOf('=') + 1) : ''))
   return Buffer.byteLength(values.join(','))
 }
 

@@ -44,7 +44,11 @@ export const listInstances = (db: Kysely<DB>, viewer: Viewer): Promise<Instance[
   visibleTo(db, viewer).orderBy('created_at').orderBy('id').execute()
 
 /** Those of the names that exist and that the viewer may see, oldest first. */
-export async function listInstancesByName(db: Kysely<DB>, viewer: Viewer, names: readonly string[]): Promise<Instance[]> {
+export async function listInstancesByName(
+  db: Kysely<DB>,
+  viewer: Viewer,
+  names: readonly string[],
+): Promise<Instance[]> {
   const storable = storableNames(names)
   if (storable.length === 0) return []
   return visibleTo(db, viewer)
@@ -57,5 +61,7 @@ export async function listInstancesByName(db: Kysely<DB>, viewer: Viewer, names:
 /** Those of the ids that exist and that the viewer may see. */
 export async function listInstancesById(db: Kysely<DB>, viewer: Viewer, ids: readonly string[]): Promise<Instance[]> {
   if (ids.length === 0) return []
-  return visibleTo(db, viewer).where(sql<boolean>`id = any(${ids}::uuid[])`).execute()
+  return visibleTo(db, viewer)
+    .where(sql<boolean>`id = any(${ids}::uuid[])`)
+    .execute()
 }

@@ -26,7 +26,10 @@ builder.queryField('instances', (t) =>
     args: { names: t.arg.stringList({ required: { list: false, items: false } }) },
     resolve: (_root, { names }, { viewer, loaders }) => {
       if (names && names.length > MAX_NAMES) {
-        throw badUserInput('names', `names has ${names.length} entries; at most ${MAX_NAMES} are possible. Ask in several requests`)
+        throw badUserInput(
+          'names',
+          `names has ${names.length} entries; at most ${MAX_NAMES} are possible. Ask in several requests`,
+        )
       }
       const filter: NameFilter = viewer.kind === 'instance' ? 'all' : parseNamesArgument(names)
       return loaders.instances.load(filter)

@@ -12,6 +12,7 @@ import {
   s3sOf,
   settingsOf,
   WEBSOCKET_OFF,
+  type ShownWebhook,
   webhookOff,
   webhooksOf,
   websocketsOf,
@@ -29,8 +30,8 @@ const oneOrElse = <Row, Fallback>(db: Kysely<DB>, query: OfInstances<Row>, fallb
 export const createIntegrationLoaders = (db: Kysely<DB>) => ({
   webhooks: new DataLoader(async (ids: readonly string[]) => {
     const rows = await webhooksOf(db, ids)
-    const shown = rows.map((row) => (row.enabled ? row : { instanceId: row.instanceId, ...webhookOff(row.label) }))
-    return groupByKey(ids, shown, (row) => row.instanceId)
+    const grouped = groupByKey(ids, rows, (row) => row.instanceId)
+    return grouped.map((webhooks): ShownWebhook[] => webhooks.map((row) => (row.enabled ? row : webhookOff(row.label))))
   }),
   websocket: oneOrElse(db, websocketsOf, WEBSOCKET_OFF),
   chatwoot: oneOrElse(db, chatwootsOf, CHATWOOT_OFF),

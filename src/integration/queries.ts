@@ -24,7 +24,10 @@ export type Webhook = {
 
 export const DEFAULT_WEBHOOK_LABEL = 'default'
 
-export const webhookOff = (label: string): Omit<Webhook, 'instanceId'> => ({
+/** A webhook as it is shown. */
+export type ShownWebhook = Omit<Webhook, 'instanceId'>
+
+export const webhookOff = (label: string): ShownWebhook => ({
   label,
   enabled: false,
   url: null,

@@ -2,9 +2,9 @@ import { builder } from '../graphql/builder.ts'
 import { Instance } from '../instance/type.ts'
 import { EventType } from './event-type.ts'
 import { eventsInEffect } from './events.ts'
-import { DEFAULT_WEBHOOK_LABEL, type Webhook as WebhookRow, webhookOff } from './queries.ts'
+import { DEFAULT_WEBHOOK_LABEL, type ShownWebhook, webhookOff } from './queries.ts'
 
-const Webhook = builder.objectRef<Omit<WebhookRow, 'instanceId'>>('Webhook').implement({
+const Webhook = builder.objectRef<ShownWebhook>('Webhook').implement({
   description: 'Delivery of events by HTTP POST.',
   fields: (t) => ({
     label: t.exposeString('label', { description: 'Unique in the instance.' }),

@@ -14,7 +14,14 @@ function formatTable(rows: readonly CommandOutput[]): string {
   if (!first) return '(none)'
   const table = [Object.keys(first), ...rows.map((row) => Object.values(row).map(formatValue))]
   const widths = Object.keys(first).map((_key, column) => Math.max(...table.map((cells) => cells[column]?.length ?? 0)))
-  return table.map((cells) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n')
+  return table
+    .map((cells) =>
+      cells
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 const formatValue = (value: unknown): string =>

@@ -19,7 +19,9 @@ function socketPath(dataDir: string): string {
   const short = relative(process.cwd(), absolute)
   const path = short.length < absolute.length ? short : absolute
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
-    throw new Error(`DATA_DIR ${dataDir} is too long for a Unix socket: the path has to be below ${MAX_SOCKET_PATH} bytes. Use a shorter one`)
+    throw new Error(
+      `DATA_DIR ${dataDir} is too long for a Unix socket: the path has to be below ${MAX_SOCKET_PATH} bytes. Use a shorter one`,
+    )
   }
   return path
 }
@@ -34,7 +36,11 @@ const Request = z.object({
  * Takes operator commands on a Unix socket in the data folder while the embedded database is held by this process.
  * Whoever may open the socket (mode 0600) is the operator.
  */
-export async function serveCommands(db: Kysely<DB>, dataDir: string, logger: Logger): Promise<{ close(): Promise<void> }> {
+export async function serveCommands(
+  db: Kysely<DB>,
+  dataDir: string,
+  logger: Logger,
+): Promise<{ close(): Promise<void> }> {
   const path = socketPath(dataDir)
   const server = createServer((request, response) => {
     readJsonBody(request)

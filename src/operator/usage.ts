@@ -10,7 +10,10 @@ export const usageOf = (name: string): string => {
 
 /** What `cli` prints when it is asked for help, or for a command that does not exist. */
 export function usage(): string {
-  const lines = [...Object.keys(COMMANDS).map((name) => [usageOf(name), COMMANDS[name]?.summary ?? '']), ['migrate', 'bring the database up to date']]
+  const lines = [
+    ...Object.keys(COMMANDS).map((name) => [usageOf(name), COMMANDS[name]?.summary ?? '']),
+    ['migrate', 'bring the database up to date'],
+  ]
   const width = Math.max(...lines.map(([written = '']) => written.length))
   return [
     'Usage: npm run --silent cli -- COMMAND [--json]',

@@ -62,7 +62,17 @@ async function load(loaders: Loaders, sessions: SessionRegistry, filter: NameFil
         loaders.settings.load(instance.id),
         loaders.s3.load(instance.id),
       ])
-      return { instance, connection: sessions.statusOf(instance), profile, webhooks, websocket, chatwoot, proxy, settings, s3 }
+      return {
+        instance,
+        connection: sessions.statusOf(instance),
+        profile,
+        webhooks,
+        websocket,
+        chatwoot,
+        proxy,
+        settings,
+        s3,
+      }
     }),
   )
 }

@@ -6,7 +6,7 @@ import {
   type Proxy,
   type S3,
   type Settings,
-  type Webhook,
+  type ShownWebhook,
   type Websocket,
   webhookOff,
 } from '../integration/queries.ts'
@@ -17,7 +17,7 @@ export type ListedInstance = {
   instance: Instance
   connection: ConnectionStatus
   profile: Profile
-  webhooks: readonly Omit<Webhook, 'instanceId'>[]
+  webhooks: readonly ShownWebhook[]
   websocket: Websocket
   chatwoot: Chatwoot
   proxy: Proxy
@@ -33,7 +33,17 @@ export const listBody = (listed: readonly ListedInstance[]) => ({
   meta: { total: listed.length },
 })
 
-function listItem({ instance, connection, profile, webhooks, websocket, chatwoot, proxy, settings, s3 }: ListedInstance) {
+function listItem({
+  instance,
+  connection,
+  profile,
+  webhooks,
+  websocket,
+  chatwoot,
+  proxy,
+  settings,
+  s3,
+}: ListedInstance) {
   const webhook = webhooks.find(({ label }) => label === DEFAULT_WEBHOOK_LABEL) ?? webhookOff(DEFAULT_WEBHOOK_LABEL)
   return {
     id: instance.id,

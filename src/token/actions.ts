@@ -9,7 +9,8 @@ import { CHOSEN_TOKEN_RULE, digestToken } from './token.ts'
 type NewToken = { token: string } & ({ kind: 'account'; accountId: string } | { kind: 'instance'; instanceId: string })
 
 /** What a chosen token is told that is weak, and one that is in use: a conflict would confirm somebody's live token. */
-export const refusedToken = () => badUserInput('token', `The token cannot be used. It has to be ${CHOSEN_TOKEN_RULE}; try another one`)
+export const refusedToken = () =>
+  badUserInput('token', `The token cannot be used. It has to be ${CHOSEN_TOKEN_RULE}; try another one`)
 
 /**
  * Stores the digest of a token.
