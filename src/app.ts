@@ -63,11 +63,10 @@ export function createApp(services: Services): App {
   }
 }
 
-/** Path and query of a request target, as sent. Names arrive as raw UTF-8 from some clients, which Node reads as Latin-1. */
+/** Path and query of a request target, as sent. */
 function targetOf(url: string): { path: string; query: string } {
-  const target = Buffer.from(url, 'latin1').toString('utf8')
-  const start = target.indexOf('?')
-  return start === -1 ? { path: target, query: '' } : { path: target.slice(0, start), query: target.slice(start + 1) }
+  const start = url.indexOf('?')
+  return start === -1 ? { path: url, query: '' } : { path: url.slice(0, start), query: url.slice(start + 1) }
 }
 
 function handleClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
