@@ -59,7 +59,7 @@ export type TestGateway = Gateway & {
   post(
     query: string,
     token?: string,
-    options?: { variables?: unknown; headers?: Record<string, string> },
+    options?: { variables?: unknown; operationName?: string; headers?: Record<string, string> },
   ): Promise<GraphQLAnswer>
 }
 
@@ -97,11 +97,11 @@ export async function startTestGateway(overrides: Partial<Config> = {}): Promise
     onStatement: ({ query }) => statements.push(query.sql),
   })
 
-  const post: TestGateway['post'] = async (query, token, { variables, headers } = {}) => {
+  const post: TestGateway['post'] = async (query, token, { variables, operationName, headers } = {}) => {
     const response = await fetch(`${gateway.url}/graphql`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...(token && { token }), ...headers },
-      body: JSON.stringify({ query, variables }),
+      body: JSON.stringify({ query, variables, operationName }),
     })
     return { ...((await response.json()) as object), status: response.status, headers: response.headers }
   }

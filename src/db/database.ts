@@ -68,12 +68,16 @@ async function refuseOldServer(db: Kysely<DB>): Promise<void> {
   }
 }
 
+/** PGlite reads bytea as a Uint8Array; pg, and so everything above, as a Buffer. */
+const BYTEA = 17
+const PG_PARSERS = { [BYTEA]: (hex: string) => Buffer.from(hex.slice(2), 'hex') }
+
 async function openEmbedded({ dataDir, onStatement }: DatabaseOptions): Promise<Database> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const unlock = lockDataDir(dataDir)
   try {
     const { PGlite } = await import('@electric-sql/pglite')
-    const pglite = await PGlite.create(join(dataDir, 'postgres'))
+    const pglite = await PGlite.create({ dataDir: join(dataDir, 'postgres'), parsers: PG_PARSERS })
     const db = new Kysely<DB>({ dialect: new PgliteDialect(pglite), ...(onStatement && { log: onStatement }) })
     return {
       db,

@@ -33,7 +33,7 @@ function expectedError(error: GraphQLError, isExecuted: boolean, suggestions: bo
   const original = error instanceof GatewayError ? error : error.originalError
   if (original instanceof GatewayError) return original
   const { code, http } = error.extensions as { code?: string; http?: { status?: number; spec?: boolean } }
-  const message = shorten(suggestions ? error.message : error.message.replace(/ Did you mean .*$/, ''))
+  const message = suggestions ? error.message : error.message.replace(/ Did you mean .*$/, '')
   if (code === 'GRAPHQL_PARSE_FAILED' || code === 'GRAPHQL_VALIDATION_FAILED') return new GatewayError(code, message)
   // Yoga's refusals of a request's form, and graphql's of an operation name or an argument.
   const isYogaRefusal = code !== undefined && !(code in ERROR_CODES) && http?.status !== undefined && http.status < 500
@@ -53,7 +53,7 @@ function atPlaceOf(place: GraphQLError, shown: GatewayError, isExecuted: boolean
   const yogas = place.extensions.http as { spec?: boolean } | undefined
   const spec = yogas ? yogas.spec === true : REFUSED_IN_THE_BODY.has(shown.code)
   const http = isExecuted ? undefined : { status: shown.status, spec, headers: retryAfter(shown) }
-  return new GraphQLError(shown.message, {
+  return new GraphQLError(shorten(shown.message), {
     nodes: place.nodes,
     source: place.source,
     positions: place.positions,
