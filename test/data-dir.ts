@@ -34,8 +34,8 @@ export function copyDataDirForTest(template: string): string {
 }
 
 /** The permissions of a file in a data folder, e.g. `600`. */
-export const modeOf = (dataDir: string, file = ''): string =>
-  (statSync(join(dataDir, file)).mode & 0o777).toString(8)
+export const modeOf = (dataDir: string, file = ''): string => (statSync(join(dataDir, file)).mode & 0o777).toString(8)
 
 /** The process that holds a data folder. */
-export const holderOf = (dataDir: string): number => Number.parseInt(readFileSync(join(dataDir, 'gateway.lock'), 'utf8'))
+export const holderOf = (dataDir: string): number =>
+  Number.parseInt(readFileSync(join(dataDir, 'gateway.lock'), 'utf8'))
