@@ -1,13 +1,24 @@
 import type { FirstContact } from './bootstrap.ts'
+import type { Config } from './config.ts'
+
+const EMBEDDED = [
+  'Database:  embedded, for trying out and for small installations. Set DATABASE_URL',
+  '           to use PostgreSQL.',
+]
 
 /** What a person who starts the gateway is told on stdout, whatever the log level. */
-export function banner(url: string, { graphiql }: { graphiql: boolean }, contact: FirstContact): string {
+export function banner(
+  url: string,
+  { graphiql, databaseUrl }: Pick<Config, 'graphiql' | 'databaseUrl'>,
+  contact: FirstContact,
+): string {
   const token = contact.kind === 'demo made' ? contact.token : 'YOUR_TOKEN'
   return [
     '',
     'Switchboard is running.',
     '',
     graphiql ? `  GraphiQL:  ${url}/graphql` : `  GraphQL:   ${url}/graphql`,
+    ...(databaseUrl ? [] : EMBEDDED.map((line) => `  ${line}`)),
     ...introduce(contact).map((line) => `  ${line}`),
     '',
     '  REST:',

@@ -2,8 +2,10 @@ import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { DataDirInUse } from './db/data-dir-lock.ts'
-import { openDatabase } from './db/database.ts'
+import { DatabaseUnreachable, openDatabase } from './db/database.ts'
 import { migrateToLatest } from './db/migrate.ts'
+import { isUnavailable } from './db/unavailable.ts'
+import type { ErrorCode } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { COMMANDS } from './operator/commands.ts'
 import { formatOutput } from './operator/print.ts'
@@ -91,6 +93,13 @@ function print(result: CommandResult, json: boolean): void {
   if ('error' in result) process.exitCode = 1
 }
 
+function codeOf(error: unknown): ErrorCode {
+  const isBadOption = error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
+  if (isBadOption || error instanceof UsageError || error instanceof ConfigError) return 'BAD_USER_INPUT'
+  if (error instanceof DataDirInUse) return 'CONFLICT'
+  return error instanceof DatabaseUnreachable || isUnavailable(error) ? 'SERVICE_UNAVAILABLE' : 'INTERNAL_SERVER_ERROR'
+}
+
 async function main(argv: readonly string[]): Promise<void> {
   const json = argv.includes('--json')
   try {
@@ -100,16 +109,8 @@ async function main(argv: readonly string[]): Promise<void> {
       throw new UsageError(`There is no command "${command.name}".\n\n${usage()}`)
     print(await execute(readConfig('command'), command), json)
   } catch (error) {
-    const isUsage =
-      error instanceof UsageError ||
-      (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
-    const code =
-      isUsage || error instanceof ConfigError
-        ? 'BAD_USER_INPUT'
-        : error instanceof DataDirInUse
-          ? 'CONFLICT'
-          : 'INTERNAL_SERVER_ERROR'
-    print({ error: { code, message: (error as Error).message } }, json)
+    const { message } = error as Error
+    print({ error: { code: codeOf(error), message } }, json)
   }
 }
 

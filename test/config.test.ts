@@ -126,6 +126,5 @@ test('.env.example is a configuration that works once its comments are taken awa
       value,
     ]),
   )
-  const { demo, logFormat, ...defaults } = readConfig('gateway', {})
-  expect(readConfig('gateway', env)).toMatchObject(defaults)
+  expect(readConfig('gateway', env)).toEqual(readConfig('gateway', {}))
 })

@@ -5,6 +5,7 @@ import type { Logger } from '../logger.ts'
 import { lockDataDir } from './data-dir-lock.ts'
 import { PgliteDialect } from './pglite-dialect.ts'
 import type { DB } from './types.ts'
+import { isUnavailable } from './unavailable.ts'
 
 const OLDEST_POSTGRES = 15
 const POOL_SIZE = 10
@@ -51,9 +52,23 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
     await refuseOldServer(db)
   } catch (error) {
     await db.destroy()
-    throw error
+    throw isUnavailable(error) ? new DatabaseUnreachable(error) : error
   }
   return { db, close: () => db.destroy() }
+}
+
+/** The server of DATABASE_URL cannot be used at the start. */
+export class DatabaseUnreachable extends Error {
+  constructor(cause: unknown) {
+    // A host with several addresses fails with an error for each, and no message of its own.
+    const reasons = cause instanceof AggregateError ? cause.errors : [cause]
+    const reason = reasons.map((error) => (error as Error).message).join('; ')
+    super(
+      `The database of DATABASE_URL cannot be reached: ${reason}. Check that PostgreSQL runs and takes connections from here`,
+      { cause },
+    )
+    this.name = 'DatabaseUnreachable'
+  }
 }
 
 async function refuseOldServer(db: Kysely<DB>): Promise<void> {
