@@ -163,3 +163,12 @@ export async function asGateway(child: Child): Promise<GatewayProcess> {
     },
   }
 }
+
+/** Whether a process exists. */
+export function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
