@@ -9,6 +9,7 @@ import { migrateToLatest } from './db/migrate.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
 import type { Logger } from './logger.ts'
 import { serveCommands } from './operator/socket.ts'
+import { Sealer } from './sealing/sealer.ts'
 import { createRateLimiter } from './rate-limit.ts'
 import type { Services } from './services.ts'
 import { createSessionRegistry } from './session/registry.ts'
@@ -40,7 +41,7 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     const database = await openDatabase({ ...config, logger, onStatement })
     closers.push(database.close)
     const { db } = database
-    loadEncryptionKey(config)
+    const sealer = new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
     const applied = await migrateToLatest(db)
     if (applied.length > 0) logger.info({ applied }, 'the database was migrated')
     const firstContact = await bootstrap(db, config)
@@ -51,7 +52,7 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     }
 
     const limiter = createRateLimiter(config.rateLimitPerMinute)
-    const services: Services = { config, db, sessions: createSessionRegistry(), limiter, logger }
+    const services: Services = { config, db, sessions: createSessionRegistry(), limiter, logger, sealer }
     const app = createApp(services)
     const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS }, app.handle)
     server.on('clientError', app.handleClientError)

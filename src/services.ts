@@ -3,6 +3,7 @@ import type { Config } from './config.ts'
 import type { DB } from './db/types.ts'
 import type { Logger } from './logger.ts'
 import type { RateLimiter } from './rate-limit.ts'
+import type { Sealer } from './sealing/sealer.ts'
 import type { SessionRegistry } from './session/registry.ts'
 
 /** What a request may use. */
@@ -12,4 +13,5 @@ export type Services = Readonly<{
   sessions: SessionRegistry
   limiter: RateLimiter
   logger: Logger
+  sealer: Sealer
 }>

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '../db/types.ts'
 import type { Viewer } from '../viewer/viewer.ts'
+import { isUuid } from '../uuid.ts'
 import { storableNames } from './filter.ts'
 
 /** An instance with the durable facts that its connection is described from. */
@@ -19,7 +20,7 @@ export type Instance = {
   loggedOutAt: Date | null
 }
 
-const columns = [
+export const instanceColumns = [
   'id',
   'account_id as accountId',
   'name',
@@ -33,7 +34,7 @@ const columns = [
 
 /** What a viewer may see, and nothing else: the one place that walls tenants off. */
 const visibleTo = (db: Kysely<DB>, viewer: Viewer) => {
-  const instances = db.selectFrom('instances').select(columns)
+  const instances = db.selectFrom('instances').select(instanceColumns)
   return viewer.kind === 'account'
     ? instances.where('account_id', '=', viewer.accountId)
     : instances.where('id', '=', viewer.instanceId)
@@ -64,4 +65,16 @@ export async function listInstancesById(db: Kysely<DB>, viewer: Viewer, ids: rea
   return visibleTo(db, viewer)
     .where(sql<boolean>`id = any(${ids}::uuid[])`)
     .execute()
+}
+
+/** The instance of an id or of an exact name, if the viewer may see it, locked until the transaction ends. */
+export async function lockInstance(
+  transaction: Kysely<DB>,
+  viewer: Viewer,
+  { id, name }: { id?: string | null; name?: string | null },
+): Promise<Instance | undefined> {
+  const visible = visibleTo(transaction, viewer).forUpdate()
+  if (id != null) return isUuid(id) ? visible.where('id', '=', id).executeTakeFirst() : undefined
+  const [storable] = storableNames([name ?? ''])
+  return storable === undefined ? undefined : visible.where('name', '=', storable).executeTakeFirst()
 }

@@ -57,7 +57,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'make an instance and print its token, this once',
     run: async (db, { args: [account = '', name = ''], options }) => {
       const { id: accountId } = await getAccountByName(db, account)
-      return createInstance(db, { accountId, name, token: importedTokenOf(options.token) })
+      const { instance, token } = await createInstance(db, { accountId, name, token: importedTokenOf(options.token) })
+      return { id: instance.id, name: instance.name, token }
     },
   },
   'instance list': {
@@ -78,7 +79,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'delete an instance, its token and its integrations',
     run: async (db, { args: [account = '', name = ''] }) => {
       const { id: accountId } = await getAccountByName(db, account)
-      return deleteInstance(db, { accountId, name })
+      return deleteInstance(db, { kind: 'account', accountId }, { name })
     },
   },
   'token list': {
