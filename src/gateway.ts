@@ -12,6 +12,7 @@ import { serveCommands } from './operator/socket.ts'
 import { Sealer } from './sealing/sealer.ts'
 import { createRateLimiter } from './rate-limit.ts'
 import type { Services } from './services.ts'
+import { trackTokenUsage } from './token/usage.ts'
 import { createSessionRegistry } from './session/registry.ts'
 
 /** Big enough for the longest filter to reach the route and be refused there. */
@@ -47,12 +48,15 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     const firstContact = await bootstrap(db, config)
 
     if (config.databaseUrl === null) {
-      const commands = await serveCommands(db, config.dataDir, logger)
+      const commands = await serveCommands({ db, logger, sealer: () => sealer }, config.dataDir)
       closers.push(commands.close)
     }
 
+    const tokenUsage = trackTokenUsage(db, logger)
+    closers.push(tokenUsage.close)
+
     const limiter = createRateLimiter(config.rateLimitPerMinute)
-    const services: Services = { config, db, sessions: createSessionRegistry(), limiter, logger, sealer }
+    const services: Services = { config, db, sessions: createSessionRegistry(), limiter, logger, sealer, tokenUsage }
     const app = createApp(services)
     const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS }, app.handle)
     server.on('clientError', app.handleClientError)

@@ -5,6 +5,7 @@ import type { Logger } from './logger.ts'
 import type { RateLimiter } from './rate-limit.ts'
 import type { Sealer } from './sealing/sealer.ts'
 import type { SessionRegistry } from './session/registry.ts'
+import type { TokenUsage } from './token/usage.ts'
 
 /** What a request may use. */
 export type Services = Readonly<{
@@ -14,4 +15,5 @@ export type Services = Readonly<{
   limiter: RateLimiter
   logger: Logger
   sealer: Sealer
+  tokenUsage: TokenUsage
 }>

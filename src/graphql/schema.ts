@@ -2,6 +2,7 @@
 import '../viewer/type.ts'
 import '../account/type.ts'
 import '../instance/type.ts'
+import '../instance/connection.ts'
 import '../instance/mutations.ts'
 import '../node/type.ts'
 import '../connection/type.ts'

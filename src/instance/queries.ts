@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { DB } from '../db/types.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 import { isUuid } from '../uuid.ts'
+import type { Position } from './cursor.ts'
 import { storableNames } from './filter.ts'
 
 /** An instance with the durable facts that its connection is described from. */
@@ -57,6 +58,17 @@ export async function listInstancesByName(
     .orderBy('created_at')
     .orderBy('id')
     .execute()
+}
+
+/** The first instances after a position, in the same order; one look into an index, however far down the list. */
+export function listInstancesAfter(
+  db: Kysely<DB>,
+  viewer: Viewer,
+  { first, after }: { first: number; after: Position | null },
+): Promise<Instance[]> {
+  const visible = visibleTo(db, viewer).orderBy('created_at').orderBy('id').limit(first)
+  if (!after) return visible.execute()
+  return visible.where(sql<boolean>`(created_at, id) > (${after.createdAt}, ${after.id})`).execute()
 }
 
 /** Those of the ids that exist and that the viewer may see. */
