@@ -3,6 +3,9 @@ import ipaddr from 'ipaddr.js'
 /** Names that mean this machine or its network, whatever they resolve to. */
 const PRIVATE_NAME = /(^|\.)(localhost|local|internal|lan|home\.arpa)$/
 
+/** All of IPv6 that is given out for public use; an IPv4 address in other clothes lies outside. */
+const GLOBAL_IPV6: [ipaddr.IPv6, number] = [ipaddr.IPv6.parse('2000::'), 3]
+
 /**
  * Whether a host, as a WHATWG URL writes it, may be connected to from here: false for every literal that is not a public
  * unicast address, in whatever form it was written. A name is looked at again when it is resolved.
@@ -14,7 +17,8 @@ export function isPublicHost(hostname: string): boolean {
     .toLowerCase()
   if (host === '' || PRIVATE_NAME.test(host)) return false
   if (!ipaddr.isValid(host)) return true
-  return ipaddr.process(host).range() === 'unicast'
+  const address = ipaddr.process(host)
+  return address.range() === 'unicast' && (address.kind() === 'ipv4' || address.match(GLOBAL_IPV6))
 }
 
 /**
