@@ -5,12 +5,14 @@ import { DataDirInUse } from './db/data-dir-lock.ts'
 import { DatabaseUnreachable, openDatabase } from './db/database.ts'
 import { migrateToLatest } from './db/migrate.ts'
 import { isUnavailable } from './db/unavailable.ts'
+import { loadEncryptionKey } from './encryption-key.ts'
 import type { ErrorCode } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { COMMANDS } from './operator/commands.ts'
 import { formatOutput } from './operator/print.ts'
 import { type CommandRequest, type CommandResult, runCommand } from './operator/run.ts'
 import { sendCommand } from './operator/socket.ts'
+import { Sealer } from './sealing/sealer.ts'
 import { usage, usageOf } from './operator/usage.ts'
 
 /** A command line that cannot be understood. */
@@ -66,13 +68,23 @@ async function execute(config: Config, command: CommandRequest): Promise<Command
 }
 
 async function executeHere(config: Config, command: CommandRequest): Promise<CommandResult> {
-  const { db, close } = await openDatabase({ ...config, logger: await createLogger(config) })
+  const logger = await createLogger(config)
+  const { db, close } = await openDatabase({ ...config, logger })
   try {
     const applied = await migrateToLatest(db)
-    return command.name === MIGRATE ? { output: { applied } } : await runCommand(db, command)
+    return command.name === MIGRATE
+      ? { output: { applied } }
+      : await runCommand({ db, logger, sealer: () => sealerOf(config) }, command)
   } finally {
     await close()
   }
+}
+
+function sealerOf(config: Config): Sealer {
+  if (config.databaseUrl && !config.encryptionKey) {
+    throw new UsageError('ENCRYPTION_KEY is not set. Set it to the new key, and ENCRYPTION_KEY_PREVIOUS to the old one')
+  }
+  return new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
 }
 
 /** null when nobody listens (yet). */

@@ -12,7 +12,7 @@ export const DEMO_ACCOUNT = 'demo'
  */
 export async function createDemo(db: Kysely<DB>): Promise<CreatedAccount> {
   const account = await createAccount(db, { name: DEMO_ACCOUNT })
-  const create = async (name: string) => (await createInstance(db, { accountId: account.id, name })).id
+  const create = async (name: string) => (await createInstance(db, { accountId: account.id, name })).instance.id
 
   const sales = await create('sales')
   await db

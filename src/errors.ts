@@ -68,6 +68,8 @@ export const unauthenticated = () => new GatewayError('UNAUTHENTICATED', 'Invali
 export const internalServerError = (requestId: string) =>
   new GatewayError('INTERNAL_SERVER_ERROR', 'Internal server error', { requestId })
 
+export const forbidden = () => new GatewayError('FORBIDDEN', 'This needs an account token; an instance token was sent')
+
 export const instanceNotFound = () => new GatewayError('INSTANCE_NOT_FOUND', 'Instance not found')
 
 /** Seconds a client is asked to wait when a dependency is away. */

@@ -9,8 +9,10 @@ import { migrateToLatest } from './db/migrate.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
 import type { Logger } from './logger.ts'
 import { serveCommands } from './operator/socket.ts'
+import { Sealer } from './sealing/sealer.ts'
 import { createRateLimiter } from './rate-limit.ts'
 import type { Services } from './services.ts'
+import { trackTokenUsage } from './token/usage.ts'
 import { createSessionRegistry } from './session/registry.ts'
 
 /** Big enough for the longest filter to reach the route and be refused there. */
@@ -40,18 +42,21 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     const database = await openDatabase({ ...config, logger, onStatement })
     closers.push(database.close)
     const { db } = database
-    loadEncryptionKey(config)
+    const sealer = new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
     const applied = await migrateToLatest(db)
     if (applied.length > 0) logger.info({ applied }, 'the database was migrated')
     const firstContact = await bootstrap(db, config)
 
     if (config.databaseUrl === null) {
-      const commands = await serveCommands(db, config.dataDir, logger)
+      const commands = await serveCommands({ db, logger, sealer: () => sealer }, config.dataDir)
       closers.push(commands.close)
     }
 
+    const tokenUsage = trackTokenUsage(db, logger)
+    closers.push(tokenUsage.close)
+
     const limiter = createRateLimiter(config.rateLimitPerMinute)
-    const services: Services = { config, db, sessions: createSessionRegistry(), limiter, logger }
+    const services: Services = { config, db, sessions: createSessionRegistry(), limiter, logger, sealer, tokenUsage }
     const app = createApp(services)
     const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS }, app.handle)
     server.on('clientError', app.handleClientError)

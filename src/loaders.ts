@@ -7,11 +7,20 @@ import { createProfileLoaders } from './profile/loaders.ts'
 import type { Viewer } from './viewer/viewer.ts'
 
 /** The one door to rows, for one viewer and one request: whatever is loaded twice is read once. */
-export const createLoaders = (db: Kysely<DB>, viewer: Viewer) => ({
-  ...createInstanceLoaders(db, viewer),
-  ...createProfileLoaders(db),
-  ...createIntegrationLoaders(db),
-  ...createAccountLoaders(db),
-})
+export function createLoaders(db: Kysely<DB>, viewer: Viewer) {
+  const loaders = {
+    ...createInstanceLoaders(db, viewer),
+    ...createProfileLoaders(db),
+    ...createIntegrationLoaders(db),
+    ...createAccountLoaders(db),
+  }
+  return {
+    ...loaders,
+    /** After a write: what was loaded before it may be loaded again. */
+    forget: () => {
+      for (const loader of Object.values(loaders)) loader.clearAll()
+    },
+  }
+}
 
 export type Loaders = ReturnType<typeof createLoaders>

@@ -5,6 +5,8 @@ import { type Reservation, SlidingLogs } from './sliding-log.ts'
 const WINDOW_MS = 60_000
 /** Failed authentications per minute and client address. */
 const MAX_FAILURES = 60
+/** Instances that an account may create per minute. */
+const MAX_CREATIONS = 20
 /** Addresses remembered at most, since a guesser may have any number of them. */
 const MAX_ADDRESSES = 100_000
 
@@ -23,6 +25,8 @@ export type Charge = { granted: boolean; budget: Budget; retryAfterSeconds: numb
 export type RateLimiter = {
   /** Counts `requests` against a principal's minute: all of them or, when they do not fit, none. */
   charge(principal: string, requests: number): Promise<Charge>
+  /** Counts one creation of an instance against an account's minute, inside the common limit. */
+  chargeCreation(principal: string): Promise<Charge>
   /** Counts one failed authentication against a client address; a valid token is never asked about. */
   chargeFailure(address: string): Promise<Charge>
 }
@@ -34,9 +38,11 @@ export type RateLimiter = {
 export function createRateLimiter(perMinute: number, now?: () => number): RateLimiter {
   const clock = now && { now }
   const principals = new SlidingLogs(perMinute, WINDOW_MS, { ...clock })
+  const creations = new SlidingLogs(MAX_CREATIONS, WINDOW_MS, { ...clock })
   const addresses = new SlidingLogs(MAX_FAILURES, WINDOW_MS, { ...clock, maxKeys: MAX_ADDRESSES })
   return {
     charge: (principal, requests) => charge(principals, perMinute, principal, requests),
+    chargeCreation: (principal) => charge(creations, MAX_CREATIONS, principal, 1),
     chargeFailure: (address) => charge(addresses, MAX_FAILURES, address, 1),
   }
 }

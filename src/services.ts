@@ -3,7 +3,9 @@ import type { Config } from './config.ts'
 import type { DB } from './db/types.ts'
 import type { Logger } from './logger.ts'
 import type { RateLimiter } from './rate-limit.ts'
+import type { Sealer } from './sealing/sealer.ts'
 import type { SessionRegistry } from './session/registry.ts'
+import type { TokenUsage } from './token/usage.ts'
 
 /** What a request may use. */
 export type Services = Readonly<{
@@ -12,4 +14,6 @@ export type Services = Readonly<{
   sessions: SessionRegistry
   limiter: RateLimiter
   logger: Logger
+  sealer: Sealer
+  tokenUsage: TokenUsage
 }>

@@ -31,7 +31,8 @@ export type SeededAccount = Awaited<ReturnType<ReturnType<typeof seed>['account'
 export type SeededInstance = Awaited<ReturnType<SeededAccount['instance']>>
 
 async function seedInstance(db: Kysely<DB>, accountId: string, name: string) {
-  const instance = await createInstance(db, { accountId, name })
+  const created = await createInstance(db, { accountId, name })
+  const instance = { ...created.instance, token: created.token }
   const of = { instance_id: instance.id, enabled: true }
   return {
     ...instance,

@@ -6,6 +6,7 @@ import {
   NodeByIdDocument,
   WhoAmIDocument,
 } from './generated/graphql.ts'
+import { schema } from '../src/graphql/schema.ts'
 import { type SeededAccount, type SeededInstance, seed } from './seed.ts'
 import { startTestGateway, type TestGateway } from './testkit.ts'
 
@@ -123,3 +124,60 @@ test.each(['\0', '\ud800', '\ufffd', '', ' ', "'; drop table instances", 'x'.rep
     expect((await gateway.graphql(ConnectionStatesDocument, { names: [name] }, ann.token)).instances).toEqual([])
   },
 )
+
+describe('no mutation reaches a foreign instance', () => {
+  const instanceOf = { config: {} }
+  const mutations: [string, string, object][] = [
+    ['setWebhook', 'SetWebhookInput', { config: { url: 'https://example.com' } }],
+    ['deleteWebhook', 'DeleteWebhookInput', { label: 'default' }],
+    ['setWebsocket', 'SetWebsocketInput', instanceOf],
+    ['setChatwoot', 'SetChatwootInput', { config: { baseUrl: 'https://example.com', accountId: 1, inboxName: 'i' } }],
+    ['setProxy', 'SetProxyInput', { config: { host: 'example.com', port: 1 } }],
+    ['updateSettings', 'UpdateSettingsInput', { patch: { ignoreStatus: true } }],
+    ['setS3', 'SetS3Input', { config: { region: 'r', bucket: 'media' } }],
+    ['rotateInstanceToken', 'RotateInstanceTokenInput', {}],
+    ['deleteInstance', 'DeleteInstanceInput', {}],
+  ]
+  const dump = async () => {
+    const tables = ['instances', 'tokens', 'webhooks', 'websockets', 'chatwoots', 'proxies', 'settings', 's3s'] as const
+    const used = ({ last_used_at: _, ...row }: Record<string, unknown>) => row
+    const rows = await Promise.all(tables.map((table) => gateway.services.db.selectFrom(table).selectAll().execute()))
+    return JSON.stringify(rows.flat().map((row) => used(row as Record<string, unknown>)))
+  }
+
+  test('every mutation of the schema that takes an instance is tried', () => {
+    const tried = mutations.map(([name]) => name)
+    expect(Object.keys(schema.getMutationType()?.getFields() ?? {}).toSorted()).toEqual(
+      [...tried, 'createInstance'].toSorted(),
+    )
+  })
+
+  test.each(mutations)('%s', async (name, type, rest) => {
+    const before = await dump()
+    for (const [who, viewer] of Object.entries(viewers)) {
+      const { token, sees } = viewer()
+      const seen = new Set(sees.map(({ id }) => id))
+      const foreign = [annsOwn, annsShared, bobsOwn, bobsShared].filter(({ id }) => !seen.has(id))
+      const refs = [
+        ...foreign.map(({ id }) => ({ id })),
+        ...foreign
+          .map((instance) => ({ name: instance.name }))
+          .filter((ref) => !sees.some((own) => own.name === ref.name)),
+      ]
+      const missing = [{ id: '11111111-1111-4111-8111-111111111111' }, { id: 'x' }, { name: 'nobody' }, { name: '\0' }]
+      const answers = await Promise.all(
+        [...refs, ...missing].map(async (instance) => {
+          const query = `mutation ($input: ${type}!) { ${name}(input: $input) { __typename } }`
+          const { status, data, errors } = await gateway.post(query, token, {
+            variables: { input: { instance, ...rest } },
+          })
+          return JSON.stringify({ status, data, errors })
+        }),
+      )
+      const needsAccount = ['deleteInstance', 'rotateInstanceToken'].includes(name) && who.startsWith('instance')
+      expect(new Set(answers).size).toBe(1)
+      expect(answers[0]).toContain(needsAccount ? 'FORBIDDEN' : 'INSTANCE_NOT_FOUND')
+    }
+    expect(await dump()).toBe(before)
+  })
+})

@@ -101,10 +101,10 @@ describe('a token ends', () => {
     const { db } = gateway.services
     const account = await createAccount(db, { name: 'reused' })
     const first = await createInstance(db, { accountId: account.id, name: 'number' })
-    await deleteInstance(db, { accountId: account.id, name: 'number' })
+    await deleteInstance(db, { kind: 'account', accountId: account.id }, { name: 'number' })
     const second = await createInstance(db, { accountId: account.id, name: 'number' })
     expect([await tokenWorks(first.token), await tokenWorks(second.token)]).toEqual([false, true])
-    expect(second.id).not.toBe(first.id)
+    expect(second.instance.id).not.toBe(first.instance.id)
   })
   test('with its account', async () => {
     const { db } = gateway.services

@@ -139,6 +139,6 @@ builder.objectField(Instance, 'connection', (t) =>
   t.field({
     type: ConnectionStatusType,
     description: 'The present connection, from the live registry.',
-    resolve: (instance, _args, { sessions }) => sessions.statusOf(instance),
+    resolve: (instance, _args, { services }) => services.sessions.statusOf(instance),
   }),
 )

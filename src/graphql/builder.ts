@@ -26,3 +26,8 @@ builder.scalarType('SafeInt', {
 builder.queryType({
   description: "Reading. Every root field, alias or not, is one request of the token's 100 a minute.",
 })
+
+builder.mutationType({
+  description:
+    'One writer per instance at a time. A failed mutation is null beside an error, so that its neighbours in the operation keep their answers.',
+})

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { clientAddressOf } from '../http/client-address.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
 import { type Charge, rateLimited } from '../rate-limit.ts'
 import type { Services } from '../services.ts'
@@ -38,6 +39,21 @@ export class Call {
     setRateLimitHeaders(this.response, charge)
     if (!charge.granted) throw rateLimited(charge)
     return charge
+  }
+
+  /**
+   * Counts a guess at a token that is not the caller's, as a failed authentication.
+   * @throws GatewayError RATE_LIMITED
+   */
+  async chargeFailedGuess(): Promise<void> {
+    const { limiter, config } = this.services
+    const charge = await limiter.chargeFailure(clientAddressOf(this.request, config.trustProxy))
+    if (!charge.granted) throw rateLimited(charge)
+  }
+
+  /** The answer has a secret in it that is shown this once. */
+  forbidStoring(): void {
+    this.response.setHeader('Cache-Control', 'no-store')
   }
 
   /**

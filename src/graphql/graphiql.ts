@@ -1,8 +1,10 @@
 import type { GraphiQLOptions } from 'graphql-yoga'
 
-const HEADERS = JSON.stringify({ token: 'PASTE YOUR TOKEN HERE' }, null, 2)
+/** Empty counts as no token, with which the schema still loads; a placeholder would be refused. */
+const HEADERS = JSON.stringify({ token: '' }, null, 2)
 
-const INSTANCES = `# Put your token under "Headers" below, then press the play button.
+const INSTANCES = `# Put your token into "Headers" below,
+# then press the play button.
 query Instances {
   instances {
     name
@@ -12,7 +14,8 @@ query Instances {
   }
 }
 `
-const BY_NAME = `query InstancesByName($names: [String]) {
+const BY_NAME = `# Each tab has headers of its own.
+query InstancesByName($names: [String] = ["sales", "support"]) {
   instances(names: $names) {
     id
     name
@@ -35,13 +38,27 @@ const VIEWER = `query Viewer {
 /** Example tabs, shown until the user has tabs of their own. */
 export const graphiqlOptions: GraphiQLOptions = {
   title: 'Switchboard GraphiQL',
-  defaultTabs: [
-    { query: INSTANCES, headers: HEADERS },
-    { query: BY_NAME, headers: HEADERS, variables: JSON.stringify({ names: ['sales', 'support'] }, null, 2) },
-    { query: VIEWER, headers: HEADERS },
-  ],
+  // The first tab takes its headers from here, and so does every new one.
+  defaultHeaders: HEADERS,
+  defaultEditorToolsVisibility: 'headers',
+  defaultTabs: [INSTANCES, BY_NAME, VIEWER].map((query) => ({ query, headers: HEADERS })),
 }
 
+/** GraphiQL opens an empty tab on a reload unless the stored editors are those of the stored tab: make them so first. */
+const KEEP_TAB_ON_RELOAD = `<script>
+try {
+  const { tabs, activeTabIndex } = JSON.parse(localStorage.getItem('graphiql:tabState'))
+  for (const editor of ['query', 'variables', 'headers']) {
+    const text = tabs[activeTabIndex][editor]
+    if (text) localStorage.setItem('graphiql:' + editor, text)
+    else localStorage.removeItem('graphiql:' + editor)
+  }
+} catch {}
+</script>
+<div id="root">`
+
 /** The page with all its scripts inside, 9 MB, so it is loaded when it is first asked for. */
-export const renderGraphiQL = async (options?: GraphiQLOptions): Promise<string> =>
-  (await import('@graphql-yoga/render-graphiql')).renderGraphiQL(options)
+export async function renderGraphiQL(options?: GraphiQLOptions): Promise<string> {
+  const { renderGraphiQL: render } = await import('@graphql-yoga/render-graphiql')
+  return render(options).replace('<div id="root">', () => KEEP_TAB_ON_RELOAD)
+}

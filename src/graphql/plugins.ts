@@ -65,13 +65,7 @@ export function useAdmission(): GatewayPlugin {
           throw await refuse(services, call.request)
         }
         const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))
-        const context: Context = {
-          viewer,
-          loaders: createLoaders(services.db, viewer),
-          sessions: services.sessions,
-          budget,
-        }
-        extendContext(context)
+        extendContext({ call, viewer, services, loaders: createLoaders(services.db, viewer), budget })
       } catch (error) {
         setResultAndStopExecution({ errors: [error as GraphQLError] })
       }

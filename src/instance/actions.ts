@@ -1,33 +1,47 @@
 import { randomUUID } from 'node:crypto'
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { countInstancesOf } from '../account/queries.ts'
 import { isForeignKeyViolation, isUniqueViolation } from '../db/constraint.ts'
 import type { DB } from '../db/types.ts'
-import { badUserInput, GatewayError } from '../errors.ts'
-import { insertToken } from '../token/actions.ts'
+import { badUserInput, GatewayError, instanceNotFound } from '../errors.ts'
+import { insertToken, revokeTokensOf } from '../token/actions.ts'
 import { generateToken } from '../token/token.ts'
+import type { Viewer } from '../viewer/viewer.ts'
 import { NAME_RULE, parseInstanceName } from './name.ts'
+import { type Instance, instanceColumns, lockInstance } from './queries.ts'
 
-export type CreatedInstance = { id: string; name: string; token: string }
+/** An instance as a user names it: one of the two. */
+export type InstanceRef = { id?: string | null; name?: string | null }
+
+/** A write inside the transaction that holds the instance's row. */
+export type InstanceWrite<Result> = (transaction: Kysely<DB>, instanceId: string) => Promise<Result>
 
 /**
- * Makes an instance and its TokenInstance, which is returned this once.
+ * Makes an instance and its TokenInstance, which is returned this once, and configures it: all or nothing.
  * @throws GatewayError BAD_USER_INPUT, INSTANCE_NAME_TAKEN, QUOTA_EXCEEDED
  */
 export async function createInstance(
   db: Kysely<DB>,
-  input: { accountId: string; name: string; token?: string | undefined },
-): Promise<CreatedInstance> {
+  input: { accountId: string; name: string; token?: string | null | undefined },
+  configure: InstanceWrite<void> = async () => {},
+): Promise<{ instance: Instance; token: string }> {
   const name = parseInstanceName(input.name)
-  if (name === null) throw badUserInput('name', `The instance name cannot be used; it has to be ${NAME_RULE}`)
+  if (name === null) throw badUserInput('input.name', `The instance name cannot be used; it has to be ${NAME_RULE}`)
   const id = randomUUID()
   const token = input.token ?? generateToken('instance')
   try {
-    await db.transaction().execute(async (transaction) => {
+    const instance = await db.transaction().execute(async (transaction) => {
       await refuseOverQuota(transaction, input.accountId)
-      await transaction.insertInto('instances').values({ id, account_id: input.accountId, name }).execute()
+      const created = await transaction
+        .insertInto('instances')
+        .values({ id, account_id: input.accountId, name })
+        .returning(instanceColumns)
+        .executeTakeFirstOrThrow()
       await insertToken(transaction, { kind: 'instance', instanceId: id, token })
+      await configure(transaction, id)
+      return created
     })
+    return { instance, token }
   } catch (error) {
     if (isUniqueViolation(error, 'instances_account_id_name_key')) {
       throw new GatewayError(
@@ -39,7 +53,6 @@ export async function createInstance(
       throw badUserInput('account', 'The account was deleted')
     throw error
   }
-  return { id, name, token }
 }
 
 /** The account's row is locked, so that creations of one account count one after the other. */
@@ -62,24 +75,56 @@ async function refuseOverQuota(transaction: Kysely<DB>, accountId: string): Prom
 }
 
 /**
+ * Writes to an instance that the viewer sees, one writer at a time, and returns it as it is then.
+ * @throws GatewayError INSTANCE_NOT_FOUND
+ */
+export async function writeInstance<Result>(
+  db: Kysely<DB>,
+  viewer: Viewer,
+  ref: InstanceRef,
+  write: InstanceWrite<Result>,
+): Promise<{ instance: Instance; result: Result }> {
+  return db.transaction().execute(async (transaction) => {
+    const locked = await lockInstance(transaction, viewer, ref)
+    if (!locked) throw instanceNotFound()
+    const result = await write(transaction, locked.id)
+    const instance = await transaction
+      .updateTable('instances')
+      .set({ updated_at: sql`clock_timestamp()` })
+      .where('id', '=', locked.id)
+      .returning(instanceColumns)
+      .executeTakeFirstOrThrow()
+    return { instance, result }
+  })
+}
+
+/** Replaces the TokenInstance: the old one fails on its next request. */
+export async function rotateInstanceToken(
+  db: Kysely<DB>,
+  viewer: Viewer,
+  ref: InstanceRef,
+): Promise<{ instance: Instance; token: string }> {
+  const token = generateToken('instance')
+  const { instance } = await writeInstance(db, viewer, ref, async (transaction, instanceId) => {
+    await revokeTokensOf(transaction, { instanceId })
+    await insertToken(transaction, { kind: 'instance', instanceId, token })
+  })
+  return { instance, token }
+}
+
+/**
  * Deletes an instance with its tokens and integrations, for good.
  * @throws GatewayError INSTANCE_NOT_FOUND
  */
 export async function deleteInstance(
   db: Kysely<DB>,
-  input: { accountId: string; name: string },
+  viewer: Viewer,
+  ref: InstanceRef,
 ): Promise<{ id: string; name: string }> {
-  const deleted = await db
-    .deleteFrom('instances')
-    .where('account_id', '=', input.accountId)
-    .where('name', '=', input.name)
-    .returning(['id', 'name'])
-    .executeTakeFirst()
-  if (!deleted) {
-    throw new GatewayError(
-      'INSTANCE_NOT_FOUND',
-      `The account has no instance named ${input.name}. "instance list" shows those that exist`,
-    )
-  }
-  return deleted
+  return db.transaction().execute(async (transaction) => {
+    const locked = await lockInstance(transaction, viewer, ref)
+    if (!locked) throw instanceNotFound()
+    await transaction.deleteFrom('instances').where('id', '=', locked.id).execute()
+    return { id: locked.id, name: locked.name }
+  })
 }

@@ -1,6 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '../db/types.ts'
 import type { Viewer } from '../viewer/viewer.ts'
+import { isUuid } from '../uuid.ts'
+import type { Position } from './cursor.ts'
 import { storableNames } from './filter.ts'
 
 /** An instance with the durable facts that its connection is described from. */
@@ -19,7 +21,7 @@ export type Instance = {
   loggedOutAt: Date | null
 }
 
-const columns = [
+export const instanceColumns = [
   'id',
   'account_id as accountId',
   'name',
@@ -33,7 +35,7 @@ const columns = [
 
 /** What a viewer may see, and nothing else: the one place that walls tenants off. */
 const visibleTo = (db: Kysely<DB>, viewer: Viewer) => {
-  const instances = db.selectFrom('instances').select(columns)
+  const instances = db.selectFrom('instances').select(instanceColumns)
   return viewer.kind === 'account'
     ? instances.where('account_id', '=', viewer.accountId)
     : instances.where('id', '=', viewer.instanceId)
@@ -58,10 +60,33 @@ export async function listInstancesByName(
     .execute()
 }
 
+/** The first instances after a position, in the same order; one look into an index, however far down the list. */
+export function listInstancesAfter(
+  db: Kysely<DB>,
+  viewer: Viewer,
+  { first, after }: { first: number; after: Position | null },
+): Promise<Instance[]> {
+  const visible = visibleTo(db, viewer).orderBy('created_at').orderBy('id').limit(first)
+  if (!after) return visible.execute()
+  return visible.where(sql<boolean>`(created_at, id) > (${after.createdAt}, ${after.id})`).execute()
+}
+
 /** Those of the ids that exist and that the viewer may see. */
 export async function listInstancesById(db: Kysely<DB>, viewer: Viewer, ids: readonly string[]): Promise<Instance[]> {
   if (ids.length === 0) return []
   return visibleTo(db, viewer)
     .where(sql<boolean>`id = any(${ids}::uuid[])`)
     .execute()
+}
+
+/** The instance of an id or of an exact name, if the viewer may see it, locked until the transaction ends. */
+export async function lockInstance(
+  transaction: Kysely<DB>,
+  viewer: Viewer,
+  { id, name }: { id?: string | null; name?: string | null },
+): Promise<Instance | undefined> {
+  const visible = visibleTo(transaction, viewer).forUpdate()
+  if (id != null) return isUuid(id) ? visible.where('id', '=', id).executeTakeFirst() : undefined
+  const [storable] = storableNames([name ?? ''])
+  return storable === undefined ? undefined : visible.where('name', '=', storable).executeTakeFirst()
 }

@@ -2,6 +2,12 @@ import { builder } from '../graphql/builder.ts'
 import { enumValues } from '../graphql/enum-values.ts'
 import { Instance } from '../instance/type.ts'
 import type { Chatwoot } from './queries.ts'
+import { writeInstance } from '../instance/actions.ts'
+import { InstanceRef } from '../instance/ref.ts'
+import type { Instance as InstanceRow } from '../instance/queries.ts'
+import { validate } from '../validate.ts'
+import { setChatwoot } from './actions.ts'
+import { configRules } from './config.ts'
 
 const ChatwootStatus = builder.enumType('ChatwootStatus', {
   description: 'State of a Chatwoot bridge.',
@@ -40,5 +46,70 @@ builder.objectField(Instance, 'chatwoot', (t) =>
     nullable: true,
     description: 'The Chatwoot bridge; null only beside an error.',
     resolve: ({ id }, _args, { loaders }) => loaders.chatwoot.load(id),
+  }),
+)
+
+export const ChatwootConfigInput = builder.inputType('ChatwootConfig', {
+  description: 'A Chatwoot bridge to store. With enabled: false the rest is cleared.',
+  fields: (t) => ({
+    enabled: t.boolean({ required: true, defaultValue: true, description: 'Switch.' }),
+    baseUrl: t.string({
+      description: "Chatwoot's address, a public one; a trailing slash is dropped. Needed when enabled.",
+    }),
+    accountId: t.int({ description: "Chatwoot's account number. Needed when enabled." }),
+    apiToken: t.string({
+      description: "Chatwoot's API token. Left out: keep; null: clear; a new baseUrl without it clears it.",
+    }),
+    inboxName: t.string({ description: 'Inbox to use or make. Needed when enabled.' }),
+    signMessages: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: "Sign messages with the agent's name.",
+    }),
+    ignoreGroups: t.boolean({ required: true, defaultValue: false, description: 'Leave groups out.' }),
+    startAsPending: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: 'New conversations start as pending.',
+    }),
+    reopenResolved: t.boolean({ required: true, defaultValue: false, description: 'Reopen resolved conversations.' }),
+  }),
+})
+
+const SetChatwootInput = builder.inputType('SetChatwootInput', {
+  description: 'Input of setChatwoot.',
+  fields: (t) => ({
+    instance: t.field({ type: InstanceRef, required: true, description: 'Which instance.' }),
+    config: t.field({ type: ChatwootConfigInput, required: true, description: 'What to store.' }),
+  }),
+})
+
+const SetChatwootPayload = builder.objectRef<{ instance: InstanceRow }>('SetChatwootPayload').implement({
+  description: 'Result of setChatwoot.',
+  fields: (t) => ({
+    instance: t.expose('instance', { type: Instance, description: 'The instance.' }),
+    chatwoot: t.field({
+      type: ChatwootIntegration,
+      description: 'As stored; a bridge that failed has status ERROR.',
+      resolve: ({ instance }, _args, { loaders }) => loaders.chatwoot.load(instance.id),
+    }),
+  }),
+})
+
+builder.mutationField('setChatwoot', (t) =>
+  t.field({
+    type: SetChatwootPayload,
+    nullable: true,
+    description: 'Replace the Chatwoot bridge.',
+    args: { input: t.arg({ type: SetChatwootInput, required: true }) },
+    resolve: async (_root, { input }, { viewer, services, loaders }) => {
+      const rule = configRules(services.config.allowPrivateAddresses).chatwoot
+      const config = validate(rule, input.config, 'input.config')
+      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
+        setChatwoot(transaction, services.sealer, id, config),
+      )
+      loaders.forget()
+      return { instance }
+    },
   }),
 )

@@ -1,6 +1,12 @@
 import { builder } from '../graphql/builder.ts'
 import { Instance } from '../instance/type.ts'
 import type { S3 } from './queries.ts'
+import { writeInstance } from '../instance/actions.ts'
+import { InstanceRef } from '../instance/ref.ts'
+import type { Instance as InstanceRow } from '../instance/queries.ts'
+import { validate } from '../validate.ts'
+import { setS3 } from './actions.ts'
+import { configRules } from './config.ts'
 
 const S3Integration = builder.objectRef<S3>('S3Integration').implement({
   description: 'S3-compatible media storage.',
@@ -22,5 +28,67 @@ builder.objectField(Instance, 's3', (t) =>
     nullable: true,
     description: 'Media storage; null only beside an error.',
     resolve: ({ id }, _args, { loaders }) => loaders.s3.load(id),
+  }),
+)
+
+const S3Credentials = builder.inputType('S3Credentials', {
+  description: 'Keys of a media storage.',
+  fields: (t) => ({
+    accessKey: t.string({ required: true, description: 'Access key id.' }),
+    secretKey: t.string({ required: true, description: 'Secret key.' }),
+  }),
+})
+
+export const S3ConfigInput = builder.inputType('S3Config', {
+  description: 'Media storage to store. With enabled: false the rest is cleared.',
+  fields: (t) => ({
+    enabled: t.boolean({ required: true, defaultValue: true, description: 'Switch.' }),
+    region: t.string({ description: 'Region. Needed when enabled.' }),
+    bucket: t.string({ description: 'Existing bucket. Needed when enabled.' }),
+    endpoint: t.string({ description: 'Left out or null: AWS; else an https address, a public one.' }),
+    pathPrefix: t.string({ description: 'Prefix of every key; no `..`.' }),
+    credentials: t.field({
+      type: S3Credentials,
+      description:
+        "Both keys or none. Left out: keep; null: clear; a new endpoint without them clears them. The server's own cloud identity is never used.",
+    }),
+  }),
+})
+
+const SetS3Input = builder.inputType('SetS3Input', {
+  description: 'Input of setS3.',
+  fields: (t) => ({
+    instance: t.field({ type: InstanceRef, required: true, description: 'Which instance.' }),
+    config: t.field({ type: S3ConfigInput, required: true, description: 'What to store.' }),
+  }),
+})
+
+const SetS3Payload = builder.objectRef<{ instance: InstanceRow }>('SetS3Payload').implement({
+  description: 'Result of setS3.',
+  fields: (t) => ({
+    instance: t.expose('instance', { type: Instance, description: 'The instance.' }),
+    s3: t.field({
+      type: S3Integration,
+      description: 'As stored.',
+      resolve: ({ instance }, _args, { loaders }) => loaders.s3.load(instance.id),
+    }),
+  }),
+})
+
+builder.mutationField('setS3', (t) =>
+  t.field({
+    type: SetS3Payload,
+    nullable: true,
+    description: 'Replace the media storage.',
+    args: { input: t.arg({ type: SetS3Input, required: true }) },
+    resolve: async (_root, { input }, { viewer, services, loaders }) => {
+      const rule = configRules(services.config.allowPrivateAddresses).s3
+      const config = validate(rule, input.config, 'input.config')
+      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
+        setS3(transaction, services.sealer, id, config),
+      )
+      loaders.forget()
+      return { instance }
+    },
   }),
 )

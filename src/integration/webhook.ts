@@ -3,6 +3,12 @@ import { Instance } from '../instance/type.ts'
 import { EventType } from './event-type.ts'
 import { eventsInEffect } from './events.ts'
 import { DEFAULT_WEBHOOK_LABEL, type ShownWebhook, webhookOff } from './queries.ts'
+import { writeInstance } from '../instance/actions.ts'
+import { InstanceRef } from '../instance/ref.ts'
+import type { Instance as InstanceRow } from '../instance/queries.ts'
+import { validate } from '../validate.ts'
+import { deleteWebhook, setWebhook } from './actions.ts'
+import { configRules, labelRule } from './config.ts'
 
 const Webhook = builder.objectRef<ShownWebhook>('Webhook').implement({
   description: 'Delivery of events by HTTP POST.',
@@ -40,3 +46,104 @@ builder.objectFields(Instance, (t) => ({
     resolve: ({ id }, _args, { loaders }) => loaders.webhooks.load(id),
   }),
 }))
+
+export const WebhookConfigInput = builder.inputType('WebhookConfig', {
+  description: 'A webhook to store. With enabled: false the rest is cleared.',
+  fields: (t) => ({
+    enabled: t.boolean({ required: true, defaultValue: true, description: 'Switch.' }),
+    url: t.string({
+      description: 'https (or http where the operator allows it), no user info, a public address. Needed when enabled.',
+    }),
+    authorization: t.string({
+      description: 'Value of the Authorization header. Left out: keep; null: clear; a new url without it clears it.',
+    }),
+    byEvents: t.boolean({ required: true, defaultValue: false, description: 'Append the event name to the path.' }),
+    events: t.field({
+      type: [EventType],
+      description: 'Left out or null: all six. An empty list is BAD_USER_INPUT.',
+    }),
+    mediaBase64: t.boolean({ required: true, defaultValue: false, description: 'Put media inside the event.' }),
+  }),
+})
+
+const SetWebhookInput = builder.inputType('SetWebhookInput', {
+  description: 'Input of setWebhook.',
+  fields: (t) => ({
+    instance: t.field({ type: InstanceRef, required: true, description: 'Which instance.' }),
+    label: t.string({ required: true, defaultValue: DEFAULT_WEBHOOK_LABEL, description: 'Which webhook.' }),
+    config: t.field({ type: WebhookConfigInput, required: true, description: 'What to store.' }),
+  }),
+})
+
+const SetWebhookPayload = builder.objectRef<{ instance: InstanceRow; label: string }>('SetWebhookPayload').implement({
+  description: 'Result of setWebhook.',
+  fields: (t) => ({
+    instance: t.expose('instance', { type: Instance, description: 'The instance.' }),
+    webhook: t.field({
+      type: Webhook,
+      description: 'As stored.',
+      resolve: async ({ instance, label }, _args, { loaders }) =>
+        (await loaders.webhooks.load(instance.id)).find((webhook) => webhook.label === label) ?? webhookOff(label),
+    }),
+  }),
+})
+
+builder.mutationField('setWebhook', (t) =>
+  t.field({
+    type: SetWebhookPayload,
+    nullable: true,
+    description: 'Create or replace the webhook of a label. At most 3 enabled ones: QUOTA_EXCEEDED.',
+    args: { input: t.arg({ type: SetWebhookInput, required: true }) },
+    resolve: async (_root, { input }, { viewer, services, loaders }) => {
+      const label = validate(labelRule, input.label, 'input.label')
+      const rule = configRules(services.config.allowPrivateAddresses).webhook
+      const config = validate(rule, input.config, 'input.config')
+      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
+        setWebhook(transaction, services.sealer, id, label, config),
+      )
+      loaders.forget()
+      return { instance, label }
+    },
+  }),
+)
+
+const DeleteWebhookInput = builder.inputType('DeleteWebhookInput', {
+  description: 'Input of deleteWebhook.',
+  fields: (t) => ({
+    instance: t.field({ type: InstanceRef, required: true, description: 'Which instance.' }),
+    label: t.string({ required: true, description: 'Which webhook.' }),
+  }),
+})
+
+const DeleteWebhookPayload = builder
+  .objectRef<{ instance: InstanceRow; deletedLabel: string | null }>('DeleteWebhookPayload')
+  .implement({
+    description: 'Result of deleteWebhook.',
+    fields: (t) => ({
+      instance: t.expose('instance', { type: Instance, description: 'The instance.' }),
+      deletedLabel: t.exposeString('deletedLabel', {
+        nullable: true,
+        description: 'The label; null if there was none.',
+      }),
+    }),
+  })
+
+builder.mutationField('deleteWebhook', (t) =>
+  t.field({
+    type: DeleteWebhookPayload,
+    nullable: true,
+    description: 'Remove the webhook of a label.',
+    args: { input: t.arg({ type: DeleteWebhookInput, required: true }) },
+    resolve: async (_root, { input }, { viewer, services, loaders }) => {
+      const label = validate(labelRule, input.label, 'input.label')
+      const { instance, result: wasThere } = await writeInstance(
+        services.db,
+        viewer,
+        input.instance,
+        (transaction, id) => deleteWebhook(transaction, id, label),
+      )
+      loaders.forget()
+      return { instance, deletedLabel: wasThere ? label : null }
+    },
+  }),
+)

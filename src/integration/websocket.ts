@@ -3,6 +3,12 @@ import { Instance } from '../instance/type.ts'
 import { EventType } from './event-type.ts'
 import { eventsInEffect } from './events.ts'
 import type { Websocket } from './queries.ts'
+import { writeInstance } from '../instance/actions.ts'
+import { InstanceRef } from '../instance/ref.ts'
+import type { Instance as InstanceRow } from '../instance/queries.ts'
+import { validate } from '../validate.ts'
+import { setWebsocket } from './actions.ts'
+import { configRules } from './config.ts'
 
 const WebsocketIntegration = builder.objectRef<Websocket>('WebsocketIntegration').implement({
   description: "Delivery of events on the instance's own WebSocket.",
@@ -23,5 +29,55 @@ builder.objectField(Instance, 'websocket', (t) =>
     nullable: true,
     description: 'The event WebSocket; null only beside an error.',
     resolve: ({ id }, _args, { loaders }) => loaders.websocket.load(id),
+  }),
+)
+
+export const WebsocketConfigInput = builder.inputType('WebsocketConfig', {
+  description: 'An event WebSocket to store. With enabled: false the rest is cleared.',
+  fields: (t) => ({
+    enabled: t.boolean({ required: true, defaultValue: true, description: 'Switch.' }),
+    events: t.field({
+      type: [EventType],
+      description: 'Left out or null: all six. An empty list is BAD_USER_INPUT.',
+    }),
+    mediaBase64: t.boolean({ required: true, defaultValue: false, description: 'Put media inside the event.' }),
+  }),
+})
+
+const SetWebsocketInput = builder.inputType('SetWebsocketInput', {
+  description: 'Input of setWebsocket.',
+  fields: (t) => ({
+    instance: t.field({ type: InstanceRef, required: true, description: 'Which instance.' }),
+    config: t.field({ type: WebsocketConfigInput, required: true, description: 'What to store.' }),
+  }),
+})
+
+const SetWebsocketPayload = builder.objectRef<{ instance: InstanceRow }>('SetWebsocketPayload').implement({
+  description: 'Result of setWebsocket.',
+  fields: (t) => ({
+    instance: t.expose('instance', { type: Instance, description: 'The instance.' }),
+    websocket: t.field({
+      type: WebsocketIntegration,
+      description: 'As stored.',
+      resolve: ({ instance }, _args, { loaders }) => loaders.websocket.load(instance.id),
+    }),
+  }),
+})
+
+builder.mutationField('setWebsocket', (t) =>
+  t.field({
+    type: SetWebsocketPayload,
+    nullable: true,
+    description: "Replace the event WebSocket's configuration.",
+    args: { input: t.arg({ type: SetWebsocketInput, required: true }) },
+    resolve: async (_root, { input }, { viewer, services, loaders }) => {
+      const rule = configRules(services.config.allowPrivateAddresses).websocket
+      const config = validate(rule, input.config, 'input.config')
+      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
+        setWebsocket(transaction, id, config),
+      )
+      loaders.forget()
+      return { instance }
+    },
   }),
 )

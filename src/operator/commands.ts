@@ -2,9 +2,12 @@ import type { Kysely } from 'kysely'
 import { createAccount, deleteAccount, getAccountByName, rotateAccountToken } from '../account/actions.ts'
 import { listAccounts } from '../account/queries.ts'
 import type { DB } from '../db/types.ts'
-import { badUserInput } from '../errors.ts'
+import { badUserInput, GatewayError } from '../errors.ts'
 import { createInstance, deleteInstance } from '../instance/actions.ts'
 import { listInstances } from '../instance/queries.ts'
+import type { Logger } from '../logger.ts'
+import { rotateKeys } from '../sealing/rotate.ts'
+import type { Sealer } from '../sealing/sealer.ts'
 import { refusedToken, revokeToken } from '../token/actions.ts'
 import { listTokens } from '../token/queries.ts'
 import { isChosenToken, MAX_TOKEN_LENGTH, MIN_IMPORTED_LENGTH } from '../token/token.ts'
@@ -21,7 +24,15 @@ type Command = {
   args: readonly string[]
   options: readonly OptionName[]
   summary: string
-  run(db: Kysely<DB>, input: CommandInput): Promise<CommandOutput>
+  run(tools: CommandTools, input: CommandInput): Promise<CommandOutput>
+}
+
+/** What a command works with. */
+export type CommandTools = {
+  db: Kysely<DB>
+  logger: Logger
+  /** @throws when the key is not configured, which only `keys rotate` needs */
+  sealer(): Sealer
 }
 
 /** Every operator command by its words. */
@@ -30,41 +41,42 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['NAME'],
     options: ['quota', 'token'],
     summary: 'make an account and print its token, this once',
-    run: (db, { args: [name = ''], options }) =>
+    run: ({ db }, { args: [name = ''], options }) =>
       createAccount(db, { name, quota: quotaOf(options.quota), token: importedTokenOf(options.token) }),
   },
   'account list': {
     args: [],
     options: [],
     summary: 'show all accounts',
-    run: async (db) => ({ accounts: await listAccounts(db) }),
+    run: async ({ db }) => ({ accounts: await listAccounts(db) }),
   },
   'account delete': {
     args: ['NAME'],
     options: [],
     summary: 'delete an account with all its instances',
-    run: (db, { args: [name = ''] }) => deleteAccount(db, name),
+    run: ({ db }, { args: [name = ''] }) => deleteAccount(db, name),
   },
   'account rotate-token': {
     args: ['NAME'],
     options: [],
     summary: 'replace the token of an account and print the new one, this once',
-    run: (db, { args: [name = ''] }) => rotateAccountToken(db, name),
+    run: ({ db }, { args: [name = ''] }) => rotateAccountToken(db, name),
   },
   'instance create': {
     args: ['ACCOUNT', 'NAME'],
     options: ['token'],
     summary: 'make an instance and print its token, this once',
-    run: async (db, { args: [account = '', name = ''], options }) => {
+    run: async ({ db }, { args: [account = '', name = ''], options }) => {
       const { id: accountId } = await getAccountByName(db, account)
-      return createInstance(db, { accountId, name, token: importedTokenOf(options.token) })
+      const { instance, token } = await createInstance(db, { accountId, name, token: importedTokenOf(options.token) })
+      return { id: instance.id, name: instance.name, token }
     },
   },
   'instance list': {
     args: ['ACCOUNT'],
     options: [],
     summary: 'show the instances of an account',
-    run: async (db, { args: [account = ''] }) => {
+    run: async ({ db }, { args: [account = ''] }) => {
       const { id: accountId } = await getAccountByName(db, account)
       const instances = await listInstances(db, { kind: 'account', accountId })
       return {
@@ -76,16 +88,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['ACCOUNT', 'NAME'],
     options: [],
     summary: 'delete an instance, its token and its integrations',
-    run: async (db, { args: [account = '', name = ''] }) => {
+    run: async ({ db }, { args: [account = '', name = ''] }) => {
       const { id: accountId } = await getAccountByName(db, account)
-      return deleteInstance(db, { accountId, name })
+      return deleteInstance(db, { kind: 'account', accountId }, { name })
     },
   },
   'token list': {
     args: ['ACCOUNT'],
     options: [],
     summary: 'show the tokens of an account and its instances, without their values',
-    run: async (db, { args: [account = ''] }) => {
+    run: async ({ db }, { args: [account = ''] }) => {
       const { id } = await getAccountByName(db, account)
       return { tokens: await listTokens(db, id) }
     },
@@ -94,7 +106,21 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['ID'],
     options: [],
     summary: 'end a token at once',
-    run: (db, { args: [id = ''] }) => revokeToken(db, id),
+    run: ({ db }, { args: [id = ''] }) => revokeToken(db, id),
+  },
+  'keys rotate': {
+    args: [],
+    options: [],
+    summary: 'seal anew, with ENCRYPTION_KEY, what ENCRYPTION_KEY_PREVIOUS sealed',
+    run: async ({ db, logger, sealer }) => {
+      const { resealed, unreadable } = await rotateKeys(db, sealer(), logger)
+      if (unreadable.length === 0) return { resealed }
+      const places = unreadable.map(({ table, column, row }) => `${table}.${column} of ${row}`).join(', ')
+      throw new GatewayError(
+        'CONFLICT',
+        `${resealed} secrets were sealed anew; these cannot be read and stay as they are: ${places}. Set ENCRYPTION_KEY_PREVIOUS to the key that sealed them, or write them again`,
+      )
+    },
   },
 }
 

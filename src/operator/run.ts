@@ -1,7 +1,5 @@
-import type { Kysely } from 'kysely'
-import type { DB } from '../db/types.ts'
 import { GatewayError } from '../errors.ts'
-import { COMMANDS, type CommandInput, type CommandOutput } from './commands.ts'
+import { COMMANDS, type CommandInput, type CommandOutput, type CommandTools } from './commands.ts'
 
 /** A command as it travels from the terminal to whoever holds the database. */
 export type CommandRequest = CommandInput & { name: string }
@@ -9,11 +7,11 @@ export type CommandRequest = CommandInput & { name: string }
 export type CommandResult = { output: CommandOutput } | { error: { code: string; message: string } }
 
 /** Runs a command and answers with its output, or with the error that it was refused with. Other failures are thrown. */
-export async function runCommand(db: Kysely<DB>, { name, args, options }: CommandRequest): Promise<CommandResult> {
+export async function runCommand(tools: CommandTools, { name, args, options }: CommandRequest): Promise<CommandResult> {
   const command = COMMANDS[name]
   if (!command) return { error: { code: 'BAD_USER_INPUT', message: `There is no command "${name}"` } }
   try {
-    return { output: await command.run(db, { args, options }) }
+    return { output: await command.run(tools, { args, options }) }
   } catch (error) {
     if (error instanceof GatewayError) return { error: { code: error.code, message: error.message } }
     throw error

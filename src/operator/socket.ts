@@ -2,12 +2,10 @@ import { rmSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import { join, relative } from 'node:path'
 import { z } from 'zod'
-import type { Kysely } from 'kysely'
-import type { DB } from '../db/types.ts'
 import { readJsonBody } from '../http/body.ts'
 import { replyJson } from '../http/reply.ts'
 import { presentFailure } from '../failure.ts'
-import type { Logger } from '../logger.ts'
+import type { CommandTools } from './commands.ts'
 import { type CommandRequest, type CommandResult, runCommand } from './run.ts'
 
 /** Longest socket path that all systems take. */
@@ -36,17 +34,13 @@ const Request = z.object({
  * Takes operator commands on a Unix socket in the data folder while the embedded database is held by this process.
  * Whoever may open the socket (mode 0600) is the operator.
  */
-export async function serveCommands(
-  db: Kysely<DB>,
-  dataDir: string,
-  logger: Logger,
-): Promise<{ close(): Promise<void> }> {
+export async function serveCommands(tools: CommandTools, dataDir: string): Promise<{ close(): Promise<void> }> {
   const path = socketPath(dataDir)
   const server = createServer((request, response) => {
     readJsonBody(request)
-      .then((body) => runCommand(db, Request.parse(body)))
+      .then((body) => runCommand(tools, Request.parse(body)))
       .catch((failure): CommandResult => {
-        const { code, message } = presentFailure(failure, 'operator', logger)
+        const { code, message } = presentFailure(failure, 'operator', tools.logger)
         return { error: { code, message } }
       })
       .then((result) => replyJson(response, 200, JSON.stringify(result)))

@@ -10,7 +10,7 @@ type NewToken = { token: string } & ({ kind: 'account'; accountId: string } | { 
 
 /** What a chosen token is told that is weak, and one that is in use: a conflict would confirm somebody's live token. */
 export const refusedToken = () =>
-  badUserInput('token', `The token cannot be used. It has to be ${CHOSEN_TOKEN_RULE}; try another one`)
+  badUserInput('input.token', `The token cannot be used. It has to be ${CHOSEN_TOKEN_RULE}; try another one`)
 
 /**
  * Stores the digest of a token.
@@ -33,12 +33,17 @@ export async function insertToken(db: Kysely<DB>, owner: NewToken): Promise<void
   }
 }
 
-/** Ends every live token of an account itself (not of its instances). */
-export async function revokeTokensOf(db: Kysely<DB>, owner: { accountId: string }): Promise<void> {
+/** Ends every live token of an account itself (not of its instances), or of one instance. */
+export async function revokeTokensOf(
+  db: Kysely<DB>,
+  owner: { accountId: string } | { instanceId: string },
+): Promise<void> {
+  const [column, id] =
+    'accountId' in owner ? (['account_id', owner.accountId] as const) : (['instance_id', owner.instanceId] as const)
   await db
     .updateTable('tokens')
     .set({ revoked_at: sql`now()` })
-    .where('account_id', '=', owner.accountId)
+    .where(column, '=', id)
     .where('revoked_at', 'is', null)
     .execute()
 }

@@ -2,16 +2,19 @@ import type { Kysely } from 'kysely'
 import type { DB } from '../db/types.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 
-/** The viewer that a live token stands for. */
-export async function findViewerByDigest(db: Kysely<DB>, digest: Buffer): Promise<Viewer | undefined> {
+/** A live token, with the viewer that it stands for. */
+export async function findTokenByDigest(
+  db: Kysely<DB>,
+  digest: Buffer,
+): Promise<{ id: string; viewer: Viewer } | undefined> {
   const row = await db
     .selectFrom('tokens')
-    .select(['account_id', 'instance_id'])
+    .select(['id', 'account_id', 'instance_id'])
     .where('digest', '=', digest)
     .where('revoked_at', 'is', null)
     .executeTakeFirst()
-  if (row?.account_id) return { kind: 'account', accountId: row.account_id }
-  if (row?.instance_id) return { kind: 'instance', instanceId: row.instance_id }
+  if (row?.account_id) return { id: row.id, viewer: { kind: 'account', accountId: row.account_id } }
+  if (row?.instance_id) return { id: row.id, viewer: { kind: 'instance', instanceId: row.instance_id } }
   return undefined
 }
 

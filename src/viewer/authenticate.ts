@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import type { Kysely } from 'kysely'
-import type { DB } from '../db/types.ts'
-import { findViewerByDigest } from '../token/queries.ts'
+import type { Services } from '../services.ts'
+import { findTokenByDigest } from '../token/queries.ts'
 import { digestToken, isTokenText } from '../token/token.ts'
 import type { Viewer } from './viewer.ts'
 
@@ -22,10 +21,13 @@ const bearerOf = (header = ''): string | undefined => /^bearer\s+(.*)$/i.exec(he
  * @throws when the database is away: an unread token is not an invalid one
  */
 export async function authenticate(
-  db: Kysely<DB>,
+  { db, tokenUsage }: Pick<Services, 'db' | 'tokenUsage'>,
   request: Pick<IncomingMessage, 'headersDistinct'>,
 ): Promise<Viewer | null | 'invalid'> {
   const token = tokenOf(request)
   if (token === null || token === 'invalid') return token
-  return (await findViewerByDigest(db, digestToken(token))) ?? 'invalid'
+  const found = await findTokenByDigest(db, digestToken(token))
+  if (!found) return 'invalid'
+  tokenUsage.note(found.id)
+  return found.viewer
 }

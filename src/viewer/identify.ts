@@ -11,7 +11,7 @@ import type { Viewer } from './viewer.ts'
  * @throws GatewayError for a token that is unknown or revoked
  */
 export async function identify(services: Services, request: IncomingMessage): Promise<Viewer | null> {
-  const viewer = await authenticate(services.db, request)
+  const viewer = await authenticate(services, request)
   if (viewer === 'invalid') throw await refuse(services, request)
   return viewer
 }

@@ -4,6 +4,28 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
+/** A Chatwoot bridge to store. With enabled: false the rest is cleared. */
+export type ChatwootConfig = {
+  /** Chatwoot's account number. Needed when enabled. */
+  accountId?: number | null | undefined;
+  /** Chatwoot's API token. Left out: keep; null: clear; a new baseUrl without it clears it. */
+  apiToken?: string | null | undefined;
+  /** Chatwoot's address, a public one; a trailing slash is dropped. Needed when enabled. */
+  baseUrl?: string | null | undefined;
+  /** Switch. */
+  enabled?: boolean;
+  /** Leave groups out. */
+  ignoreGroups?: boolean;
+  /** Inbox to use or make. Needed when enabled. */
+  inboxName?: string | null | undefined;
+  /** Reopen resolved conversations. */
+  reopenResolved?: boolean;
+  /** Sign messages with the agent's name. */
+  signMessages?: boolean;
+  /** New conversations start as pending. */
+  startAsPending?: boolean;
+};
+
 /** State of a Chatwoot bridge. */
 export type ChatwootStatus =
   /** Working. */
@@ -69,6 +91,40 @@ export type ConnectionState =
   /** REST `loggedout`: WhatsApp ended the pairing; pair again. */
   | 'LOGGED_OUT';
 
+/** Input of createInstance. */
+export type CreateInstanceInput = {
+  /** Chatwoot bridge. */
+  chatwoot?: ChatwootConfig | null | undefined;
+  /** 1 to 100 characters; letters, digits, `_` and `-` are safest. No comma, slash, backslash, ?, #, %, control or invisible characters. */
+  name: string;
+  /** Proxy. */
+  proxy?: ProxyConfig | null | undefined;
+  /** Media storage. */
+  s3?: S3Config | null | undefined;
+  /** Settings; those left out take their defaults. */
+  settings?: SettingsPatch | null | undefined;
+  /** A token of your own, 32 to 256 printable ASCII characters without spaces, for migrations. Leave out to have one made. */
+  token?: string | null | undefined;
+  /** Default webhook. */
+  webhook?: WebhookConfig | null | undefined;
+  /** Event WebSocket. */
+  websocket?: WebsocketConfig | null | undefined;
+};
+
+/** Input of deleteInstance. */
+export type DeleteInstanceInput = {
+  /** Which. */
+  instance: InstanceRef;
+};
+
+/** Input of deleteWebhook. */
+export type DeleteWebhookInput = {
+  /** Which instance. */
+  instance: InstanceRef;
+  /** Which webhook. */
+  label: string;
+};
+
 /** What the instance was asked to be. */
 export type DesiredConnectionState =
   /** Keep a link up. */
@@ -90,6 +146,13 @@ export type EventType =
   | 'MESSAGE_EXCHANGE'
   /** `message.status` */
   | 'MESSAGE_STATUS';
+
+/** Which instance; one that is not visible is INSTANCE_NOT_FOUND, whoever owns it. */
+export type InstanceRef =
+  {   /** By id: safe against a name that was deleted and created again. */
+  id: string | number; name?: never; }
+  |  { id?: never;   /** By exact name. */
+  name: string; };
 
 /** Who has to act on a reason. */
 export type NextStep =
@@ -119,6 +182,22 @@ export type PresenceStatus =
   /** Offline, or not connected. */
   | 'UNAVAILABLE';
 
+/** A proxy to store. With enabled: false the rest is cleared. */
+export type ProxyConfig = {
+  /** Switch. */
+  enabled?: boolean;
+  /** Host name or public address. Needed when enabled. */
+  host?: string | null | undefined;
+  /** Password. Left out: keep; null: clear; a new host, port or user name without it clears it. */
+  password?: string | null | undefined;
+  /** 1 to 65535. Needed when enabled. */
+  port?: number | null | undefined;
+  /** How to speak to it. */
+  protocol?: ProxyProtocol;
+  /** User name. */
+  username?: string | null | undefined;
+};
+
 /** Proxy protocols. */
 export type ProxyProtocol =
   /** HTTP CONNECT in the clear. */
@@ -128,12 +207,136 @@ export type ProxyProtocol =
   /** SOCKS 5; names are resolved by the proxy. */
   | 'SOCKS5';
 
+/** Input of rotateInstanceToken. */
+export type RotateInstanceTokenInput = {
+  /** Which. */
+  instance: InstanceRef;
+};
+
+/** Media storage to store. With enabled: false the rest is cleared. */
+export type S3Config = {
+  /** Existing bucket. Needed when enabled. */
+  bucket?: string | null | undefined;
+  /** Both keys or none. Left out: keep; null: clear; a new endpoint without them clears them. The server's own cloud identity is never used. */
+  credentials?: S3Credentials | null | undefined;
+  /** Switch. */
+  enabled?: boolean;
+  /** Left out or null: AWS; else an https address, a public one. */
+  endpoint?: string | null | undefined;
+  /** Prefix of every key; no `..`. */
+  pathPrefix?: string | null | undefined;
+  /** Region. Needed when enabled. */
+  region?: string | null | undefined;
+};
+
+/** Keys of a media storage. */
+export type S3Credentials = {
+  /** Access key id. */
+  accessKey: string;
+  /** Secret key. */
+  secretKey: string;
+};
+
+/** Input of setChatwoot. */
+export type SetChatwootInput = {
+  /** What to store. */
+  config: ChatwootConfig;
+  /** Which instance. */
+  instance: InstanceRef;
+};
+
+/** Input of setProxy. */
+export type SetProxyInput = {
+  /** What to store. */
+  config: ProxyConfig;
+  /** Which instance. */
+  instance: InstanceRef;
+};
+
+/** Input of setS3. */
+export type SetS3Input = {
+  /** What to store. */
+  config: S3Config;
+  /** Which instance. */
+  instance: InstanceRef;
+};
+
+/** Input of setWebhook. */
+export type SetWebhookInput = {
+  /** What to store. */
+  config: WebhookConfig;
+  /** Which instance. */
+  instance: InstanceRef;
+  /** Which webhook. */
+  label?: string;
+};
+
+/** Input of setWebsocket. */
+export type SetWebsocketInput = {
+  /** What to store. */
+  config: WebsocketConfig;
+  /** Which instance. */
+  instance: InstanceRef;
+};
+
+/** Settings to change: left out is unchanged, null is BAD_USER_INPUT. */
+export type SettingsPatch = {
+  /** Mark messages as read. */
+  autoReadMessages?: boolean | null | undefined;
+  /** Reject incoming calls. */
+  autoRejectCalls?: boolean | null | undefined;
+  /** Text sent on rejecting, at most 1,000 characters. */
+  callRejectMessage?: string | null | undefined;
+  /** Do not ask for history. */
+  disableHistorySync?: boolean | null | undefined;
+  /** Drop group messages. */
+  ignoreGroupMessages?: boolean | null | undefined;
+  /** Drop status posts. */
+  ignoreStatus?: boolean | null | undefined;
+  /** Appear online. */
+  keepOnlineStatus?: boolean | null | undefined;
+};
+
 /** The kinds of token. */
 export type TokenKind =
   /** Every instance of one account. */
   | 'ACCOUNT'
   /** Exactly one instance. */
   | 'INSTANCE';
+
+/** Input of updateSettings. */
+export type UpdateSettingsInput = {
+  /** Which instance. */
+  instance: InstanceRef;
+  /** At least one field. */
+  patch: SettingsPatch;
+};
+
+/** A webhook to store. With enabled: false the rest is cleared. */
+export type WebhookConfig = {
+  /** Value of the Authorization header. Left out: keep; null: clear; a new url without it clears it. */
+  authorization?: string | null | undefined;
+  /** Append the event name to the path. */
+  byEvents?: boolean;
+  /** Switch. */
+  enabled?: boolean;
+  /** Left out or null: all six. An empty list is BAD_USER_INPUT. */
+  events?: Array<EventType> | null | undefined;
+  /** Put media inside the event. */
+  mediaBase64?: boolean;
+  /** https (or http where the operator allows it), no user info, a public address. Needed when enabled. */
+  url?: string | null | undefined;
+};
+
+/** An event WebSocket to store. With enabled: false the rest is cleared. */
+export type WebsocketConfig = {
+  /** Switch. */
+  enabled?: boolean;
+  /** Left out or null: all six. An empty list is BAD_USER_INPUT. */
+  events?: Array<EventType> | null | undefined;
+  /** Put media inside the event. */
+  mediaBase64?: boolean;
+};
 
 export type InstanceNamesQueryVariables = Exact<{
   names?: Array<string | null | undefined> | string | null | undefined;
@@ -172,6 +375,84 @@ export type EverythingQueryVariables = Exact<{
 
 
 export type EverythingQuery = { instances: Array<{ id: string, name: string, createdAt: string, updatedAt: string, connection: { state: ConnectionState, displayStatus: string }, profile: { name: string | null, pictureUrl: string | null, isBusiness: boolean, businessName: string | null } | null, webhook: { label: string, enabled: boolean, url: string | null, hasAuthorization: boolean, byEvents: boolean, events: Array<EventType>, mediaBase64: boolean } | null, webhooks: Array<{ label: string, enabled: boolean, url: string | null, hasAuthorization: boolean, byEvents: boolean, events: Array<EventType>, mediaBase64: boolean }> | null, websocket: { enabled: boolean, events: Array<EventType>, mediaBase64: boolean } | null, chatwoot: { enabled: boolean, status: ChatwootStatus | null, lastError: string | null, bridgeIntegrationId: string | null, baseUrl: string | null, accountId: number | null, inboxName: string | null, hasApiToken: boolean } | null, proxy: { enabled: boolean, host: string | null, port: number | null, protocol: ProxyProtocol | null, username: string | null, hasPassword: boolean } | null, settings: { autoRejectCalls: boolean, callRejectMessage: string, ignoreGroupMessages: boolean, keepOnlineStatus: boolean, autoReadMessages: boolean, disableHistorySync: boolean, ignoreStatus: boolean } | null, s3: { enabled: boolean, region: string | null, bucket: string | null, endpoint: string | null, pathPrefix: string | null, hasCredentials: boolean } | null }> };
+
+export type CreateInstanceMutationVariables = Exact<{
+  input: CreateInstanceInput;
+}>;
+
+
+export type CreateInstanceMutation = { createInstance: { token: string, instance: { id: string, name: string, createdAt: string, connection: { state: ConnectionState } } } | null };
+
+export type DeleteInstanceMutationVariables = Exact<{
+  input: DeleteInstanceInput;
+}>;
+
+
+export type DeleteInstanceMutation = { deleteInstance: { deletedInstanceId: string, deletedInstanceName: string } | null };
+
+export type RotateInstanceTokenMutationVariables = Exact<{
+  input: RotateInstanceTokenInput;
+}>;
+
+
+export type RotateInstanceTokenMutation = { rotateInstanceToken: { token: string, instance: { name: string } } | null };
+
+export type SetWebhookMutationVariables = Exact<{
+  input: SetWebhookInput;
+}>;
+
+
+export type SetWebhookMutation = { setWebhook: { webhook: { label: string, enabled: boolean, url: string | null, hasAuthorization: boolean, byEvents: boolean, events: Array<EventType>, mediaBase64: boolean }, instance: { name: string, updatedAt: string, webhooks: Array<{ label: string }> | null } } | null };
+
+export type DeleteWebhookMutationVariables = Exact<{
+  input: DeleteWebhookInput;
+}>;
+
+
+export type DeleteWebhookMutation = { deleteWebhook: { deletedLabel: string | null, instance: { webhooks: Array<{ label: string }> | null } } | null };
+
+export type SetWebsocketMutationVariables = Exact<{
+  input: SetWebsocketInput;
+}>;
+
+
+export type SetWebsocketMutation = { setWebsocket: { websocket: { enabled: boolean, events: Array<EventType>, mediaBase64: boolean } } | null };
+
+export type SetChatwootMutationVariables = Exact<{
+  input: SetChatwootInput;
+}>;
+
+
+export type SetChatwootMutation = { setChatwoot: { chatwoot: { enabled: boolean, status: ChatwootStatus | null, lastError: string | null, baseUrl: string | null, accountId: number | null, inboxName: string | null, hasApiToken: boolean } } | null };
+
+export type SetProxyMutationVariables = Exact<{
+  input: SetProxyInput;
+}>;
+
+
+export type SetProxyMutation = { setProxy: { proxy: { enabled: boolean, host: string | null, port: number | null, protocol: ProxyProtocol | null, username: string | null, hasPassword: boolean } } | null };
+
+export type UpdateSettingsMutationVariables = Exact<{
+  input: UpdateSettingsInput;
+}>;
+
+
+export type UpdateSettingsMutation = { updateSettings: { settings: { autoRejectCalls: boolean, callRejectMessage: string, ignoreGroupMessages: boolean, keepOnlineStatus: boolean, autoReadMessages: boolean, disableHistorySync: boolean, ignoreStatus: boolean } } | null };
+
+export type SetS3MutationVariables = Exact<{
+  input: SetS3Input;
+}>;
+
+
+export type SetS3Mutation = { setS3: { s3: { enabled: boolean, region: string | null, bucket: string | null, endpoint: string | null, pathPrefix: string | null, hasCredentials: boolean } } | null };
+
+export type InstancePageQueryVariables = Exact<{
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+}>;
+
+
+export type InstancePageQuery = { instancesConnection: { edges: Array<{ cursor: string, node: { id: string, name: string } }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } };
 
 export type WhoAmIQueryVariables = Exact<{ [key: string]: never; }>;
 
@@ -328,6 +609,161 @@ export const EverythingDocument = new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<EverythingQuery, EverythingQueryVariables>;
+export const CreateInstanceDocument = new TypedDocumentString(`
+    mutation CreateInstance($input: CreateInstanceInput!) {
+  createInstance(input: $input) {
+    token
+    instance {
+      id
+      name
+      createdAt
+      connection {
+        state
+      }
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<CreateInstanceMutation, CreateInstanceMutationVariables>;
+export const DeleteInstanceDocument = new TypedDocumentString(`
+    mutation DeleteInstance($input: DeleteInstanceInput!) {
+  deleteInstance(input: $input) {
+    deletedInstanceId
+    deletedInstanceName
+  }
+}
+    `) as unknown as TypedDocumentString<DeleteInstanceMutation, DeleteInstanceMutationVariables>;
+export const RotateInstanceTokenDocument = new TypedDocumentString(`
+    mutation RotateInstanceToken($input: RotateInstanceTokenInput!) {
+  rotateInstanceToken(input: $input) {
+    token
+    instance {
+      name
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<RotateInstanceTokenMutation, RotateInstanceTokenMutationVariables>;
+export const SetWebhookDocument = new TypedDocumentString(`
+    mutation SetWebhook($input: SetWebhookInput!) {
+  setWebhook(input: $input) {
+    webhook {
+      label
+      enabled
+      url
+      hasAuthorization
+      byEvents
+      events
+      mediaBase64
+    }
+    instance {
+      name
+      updatedAt
+      webhooks {
+        label
+      }
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<SetWebhookMutation, SetWebhookMutationVariables>;
+export const DeleteWebhookDocument = new TypedDocumentString(`
+    mutation DeleteWebhook($input: DeleteWebhookInput!) {
+  deleteWebhook(input: $input) {
+    deletedLabel
+    instance {
+      webhooks {
+        label
+      }
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<DeleteWebhookMutation, DeleteWebhookMutationVariables>;
+export const SetWebsocketDocument = new TypedDocumentString(`
+    mutation SetWebsocket($input: SetWebsocketInput!) {
+  setWebsocket(input: $input) {
+    websocket {
+      enabled
+      events
+      mediaBase64
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<SetWebsocketMutation, SetWebsocketMutationVariables>;
+export const SetChatwootDocument = new TypedDocumentString(`
+    mutation SetChatwoot($input: SetChatwootInput!) {
+  setChatwoot(input: $input) {
+    chatwoot {
+      enabled
+      status
+      lastError
+      baseUrl
+      accountId
+      inboxName
+      hasApiToken
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<SetChatwootMutation, SetChatwootMutationVariables>;
+export const SetProxyDocument = new TypedDocumentString(`
+    mutation SetProxy($input: SetProxyInput!) {
+  setProxy(input: $input) {
+    proxy {
+      enabled
+      host
+      port
+      protocol
+      username
+      hasPassword
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<SetProxyMutation, SetProxyMutationVariables>;
+export const UpdateSettingsDocument = new TypedDocumentString(`
+    mutation UpdateSettings($input: UpdateSettingsInput!) {
+  updateSettings(input: $input) {
+    settings {
+      autoRejectCalls
+      callRejectMessage
+      ignoreGroupMessages
+      keepOnlineStatus
+      autoReadMessages
+      disableHistorySync
+      ignoreStatus
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<UpdateSettingsMutation, UpdateSettingsMutationVariables>;
+export const SetS3Document = new TypedDocumentString(`
+    mutation SetS3($input: SetS3Input!) {
+  setS3(input: $input) {
+    s3 {
+      enabled
+      region
+      bucket
+      endpoint
+      pathPrefix
+      hasCredentials
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<SetS3Mutation, SetS3MutationVariables>;
+export const InstancePageDocument = new TypedDocumentString(`
+    query InstancePage($first: Int, $after: String) {
+  instancesConnection(first: $first, after: $after) {
+    edges {
+      cursor
+      node {
+        id
+        name
+      }
+    }
+    pageInfo {
+      hasNextPage
+      hasPreviousPage
+      startCursor
+      endCursor
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<InstancePageQuery, InstancePageQueryVariables>;
 export const WhoAmIDocument = new TypedDocumentString(`
     query WhoAmI {
   viewer {

@@ -1,0 +1,34 @@
+import ipaddr from 'ipaddr.js'
+
+/** Names that mean this machine or its network, whatever they resolve to. */
+const PRIVATE_NAME = /(^|\.)(localhost|local|internal|lan|home\.arpa)$/
+
+/** All of IPv6 that is given out for public use; an IPv4 address in other clothes lies outside. */
+const GLOBAL_IPV6: [ipaddr.IPv6, number] = [ipaddr.IPv6.parse('2000::'), 3]
+
+/**
+ * Whether a host, as a WHATWG URL writes it, may be connected to from here: false for every literal that is not a public
+ * unicast address, in whatever form it was written. A name is looked at again when it is resolved.
+ */
+export function isPublicHost(hostname: string): boolean {
+  const host = hostname
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '')
+    .toLowerCase()
+  if (host === '' || PRIVATE_NAME.test(host)) return false
+  if (!ipaddr.isValid(host)) return true
+  const address = ipaddr.process(host)
+  return address.range() === 'unicast' && (address.kind() === 'ipv4' || address.match(GLOBAL_IPV6))
+}
+
+/**
+ * A host name or address as a URL would write it (decimal and hexadecimal forms of an address become dotted), or null
+ * when it is none.
+ */
+export function normaliseHost(host: string): string | null {
+  const isIpv6 = host.includes(':')
+  if (isIpv6 ? !ipaddr.IPv6.isValid(host.replace(/^\[|\]$/g, '')) : /[^\p{L}\p{N}.-]/u.test(host)) return null
+  const text = `http://${isIpv6 && !host.startsWith('[') ? `[${host}]` : host}/`
+  if (!URL.canParse(text)) return null
+  return new URL(text).hostname.replace(/^\[|\]$/g, '') || null
+}

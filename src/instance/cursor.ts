@@ -1,0 +1,19 @@
+import { badUserInput } from '../errors.ts'
+import { isUuid } from '../uuid.ts'
+
+/** A place in the order of instances: creation time, then id. */
+export type Position = { createdAt: Date; id: string }
+
+/** The opaque text that stands for a position. */
+export const writeCursor = ({ createdAt, id }: Position): string =>
+  Buffer.from(`${createdAt.getTime()}:${id}`).toString('base64url')
+
+/** @throws GatewayError BAD_USER_INPUT for a text that no page has given out */
+export function readCursor(cursor: string): Position {
+  const [, time = '', id = ''] = /^(\d{1,15}):(.*)$/.exec(Buffer.from(cursor, 'base64url').toString('utf8')) ?? []
+  const position = { createdAt: new Date(Number(time)), id }
+  if (!isUuid(id) || writeCursor(position) !== cursor) {
+    throw badUserInput('after', 'after is not a cursor of this list. Take endCursor of the page before')
+  }
+  return position
+}

@@ -1,0 +1,42 @@
+import { type Kysely, sql } from 'kysely'
+import type { DB } from '../db/types.ts'
+import type { Logger } from '../logger.ts'
+
+const WRITE_EVERY_MS = 30_000
+
+/** When each token was last used: collected in memory, and written for all tokens at once now and then. */
+export type TokenUsage = {
+  /** Costs no statement. */
+  note(tokenId: string): void
+  /** Writes what is still to be written. */
+  close(): Promise<void>
+}
+
+export function trackTokenUsage(db: Kysely<DB>, logger: Logger): TokenUsage {
+  let used = new Map<string, Date>()
+
+  const write = async () => {
+    if (used.size === 0) return
+    const entries = [...used]
+    used = new Map()
+    const ids = entries.map(([id]) => id)
+    const times = entries.map(([, at]) => at.toISOString())
+    try {
+      await sql`
+        update tokens set last_used_at = used.at
+        from unnest(${ids}::uuid[], ${times}::timestamptz[]) as used(id, at)
+        where tokens.id = used.id and (tokens.last_used_at is null or tokens.last_used_at < used.at)`.execute(db)
+    } catch (error) {
+      logger.warn({ err: error }, 'the last use of tokens could not be written')
+    }
+  }
+
+  const timer = setInterval(write, WRITE_EVERY_MS).unref()
+  return {
+    note: (tokenId) => void used.set(tokenId, new Date()),
+    close: () => {
+      clearInterval(timer)
+      return write()
+    },
+  }
+}

@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { describe, expect, test } from 'vitest'
+import { SEALED_COLUMNS } from '../src/sealing/columns.ts'
+import { rotateKeys } from '../src/sealing/rotate.ts'
+import { keyIdOf, Sealer, UnreadableSecret } from '../src/sealing/sealer.ts'
+import { SetProxyDocument, SetS3Document, SetWebhookDocument } from './generated/graphql.ts'
+import { seed } from './seed.ts'
+import { silentLogger } from './silent-logger.ts'
+import { startGatewayForTest, TEST_KEY } from './testkit.ts'
+
+const oldKey = Buffer.from(TEST_KEY, 'base64')
+const newKey = randomBytes(32)
+const place = { table: 'proxies', column: 'password_sealed', rowId: '1' }
+
+describe('a sealed secret', () => {
+  const sealer = new Sealer(oldKey, null)
+
+  test('can be read in its place, and looks different each time', () => {
+    const sealed = sealer.seal(place, 'päss🙂')
+    expect(sealer.unseal(place, sealed)).toBe('päss🙂')
+    expect(sealer.seal(place, 'päss🙂')).not.toEqual(sealed)
+    expect(sealed.includes('päss')).toBe(false)
+    expect(sealed.subarray(1, 5)).toEqual(keyIdOf(oldKey))
+  })
+
+  test('cannot be read when any of its bytes was changed', () => {
+    const sealed = sealer.seal(place, 'secret')
+    for (let index = 0; index < sealed.length; index++) {
+      const changed = Buffer.from(sealed)
+      changed[index] = (changed[index] ?? 0) ^ 1
+      expect(() => sealer.unseal(place, changed)).toThrow(UnreadableSecret)
+      expect(() => sealer.unseal(place, sealed.subarray(0, index))).toThrow(UnreadableSecret)
+    }
+  })
+
+  test.each([{ table: 's3s' }, { column: 'authorization_sealed' }, { rowId: '2' }])(
+    'cannot be read in another place: %j',
+    (elsewhere) => {
+      expect(() => sealer.unseal({ ...place, ...elsewhere }, sealer.seal(place, 'secret'))).toThrow(
+        /changed, or comes from another row/,
+      )
+    },
+  )
+
+  test('of an earlier key can be read while that key is known', () => {
+    const sealed = sealer.seal(place, 'secret')
+    expect(new Sealer(newKey, oldKey).unseal(place, sealed)).toBe('secret')
+    expect(() => new Sealer(newKey, null).unseal(place, sealed)).toThrow(/sealed with another key/)
+  })
+})
+
+describe('rotating keys', () => {
+  const start = async (instances: number) => {
+    const gateway = await startGatewayForTest()
+    const { db } = gateway.services
+    const shop = await seed(db).account('shop')
+    for (let index = 0; index < instances; index++) {
+      const { name } = await shop.instance(`n${index}`)
+      const instance = { name }
+      const config = { host: 'proxy.example.com', port: 1, password: `password ${index}` }
+      await gateway.graphql(SetProxyDocument, { input: { instance, config } }, shop.token)
+      await gateway.graphql(
+        SetWebhookDocument,
+        { input: { instance, config: { url: 'https://example.com', authorization: 'Bearer x' } } },
+        shop.token,
+      )
+      const credentials = { accessKey: 'AK', secretKey: 'SK' }
+      await gateway.graphql(
+        SetS3Document,
+        { input: { instance, config: { region: 'r', bucket: 'media', credentials } } },
+        shop.token,
+      )
+    }
+    const passwords = () => db.selectFrom('proxies').select(['instance_id', 'password_sealed as sealed']).execute()
+    return { db, passwords }
+  }
+  const sealer = new Sealer(newKey, oldKey)
+
+  test('seals everything anew, in batches, and a second run finds nothing to do', async () => {
+    const { db, passwords } = await start(3)
+    // More rows than a batch, without the cost of as many mutations.
+    await sql`insert into webhooks (id, instance_id, label, enabled) select gen_random_uuid(), (select id from instances limit 1), 'l' || n, false from generate_series(1, 250) n`.execute(
+      db,
+    )
+    for (const { id } of await db.selectFrom('webhooks').select('id').where('label', 'like', 'l%').execute()) {
+      const sealed = new Sealer(oldKey, null).seal(
+        { table: 'webhooks', column: 'authorization_sealed', rowId: id },
+        'Bearer y',
+      )
+      await db.updateTable('webhooks').set({ authorization_sealed: sealed }).where('id', '=', id).execute()
+    }
+    expect(await rotateKeys(db, sealer, silentLogger)).toEqual({ resealed: 250 + 3 * 4, unreadable: [] })
+    expect(await rotateKeys(db, sealer, silentLogger)).toEqual({ resealed: 0, unreadable: [] })
+    const onlyNew = new Sealer(newKey, null)
+    const read = (await passwords()).map(({ instance_id, sealed }) =>
+      onlyNew.unseal({ ...place, rowId: instance_id }, sealed ?? Buffer.alloc(0)),
+    )
+    expect(read.toSorted()).toEqual(['password 0', 'password 1', 'password 2'])
+  })
+
+  test('leaves what it cannot read as it is, says where it is, and goes on', async () => {
+    const { db, passwords } = await start(2)
+    const [first, second] = await passwords()
+    await db
+      .updateTable('proxies')
+      .set({ password_sealed: second?.sealed ?? null })
+      .where('instance_id', '=', first?.instance_id ?? '')
+      .execute()
+    const { resealed, unreadable } = await rotateKeys(db, sealer, silentLogger)
+    expect([resealed, unreadable]).toEqual([
+      2 * 4 - 1,
+      [{ table: 'proxies', column: 'password_sealed', row: first?.instance_id }],
+    ])
+  })
+})
+
+test('every sealed column of the schema is known to the rotation', async () => {
+  const { services } = await startGatewayForTest()
+  const { rows } = await sql<{ place: string }>`
+    select table_name || '.' || column_name as place from information_schema.columns
+    where table_schema = 'public' and column_name like '%sealed' order by 1`.execute(services.db)
+  expect(rows.map((row) => row.place)).toEqual(
+    SEALED_COLUMNS.map(({ table, column }) => `${table}.${column}`).toSorted(),
+  )
+})
