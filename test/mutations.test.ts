@@ -469,7 +469,8 @@ describe('an instance token', () => {
   test('may configure its own instance, by its name or id', async () => {
     const { id, name, token } = await newInstance()
     for (const instance of [{ id }, { name }]) {
-      await gateway.graphql(SetWebsocketDocument, { input: { instance, config: {} } }, token)
+      const { setWebsocket } = await gateway.graphql(SetWebsocketDocument, { input: { instance, config: {} } }, token)
+      expect(setWebsocket?.websocket.enabled).toBe(true)
     }
   })
   test.each([

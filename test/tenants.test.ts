@@ -140,7 +140,7 @@ describe('no mutation reaches a foreign instance', () => {
   ]
   const dump = async () => {
     const tables = ['instances', 'tokens', 'webhooks', 'websockets', 'chatwoots', 'proxies', 'settings', 's3s'] as const
-    const used = ({ last_used_at: _, ...row }: Record<string, unknown>) => row
+    const used = (row: Record<string, unknown>) => ({ ...row, last_used_at: null })
     const rows = await Promise.all(tables.map((table) => gateway.services.db.selectFrom(table).selectAll().execute()))
     return JSON.stringify(rows.flat().map((row) => used(row as Record<string, unknown>)))
   }
