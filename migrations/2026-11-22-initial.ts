@@ -92,7 +92,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       start_as_pending boolean not null default false,
       reopen_resolved boolean not null default false,
       check (not enabled or (status is not null and base_url is not null and account_id is not null and inbox_name is not null)),
-      check (last_error is null or status = 'error')
+      check (last_error is null or (status is not null and status = 'error'))
     )`.execute(db)
 
   await sql`

@@ -8,7 +8,7 @@ import { isUnavailable } from './db/unavailable.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
 import type { ErrorCode } from './errors.ts'
 import { createLogger } from './logger.ts'
-import { COMMANDS } from './operator/commands.ts'
+import { findCommand } from './operator/commands.ts'
 import { formatOutput } from './operator/print.ts'
 import { type CommandRequest, type CommandResult, runCommand } from './operator/run.ts'
 import { sendCommand } from './operator/socket.ts'
@@ -18,34 +18,33 @@ import { usage, usageOf } from './operator/usage.ts'
 /** A command line that cannot be understood. */
 class UsageError extends Error {}
 
-/** `migrate` is not among the commands, since every command migrates first. */
+/** Not among the commands, since every command migrates first. */
 const MIGRATE = 'migrate'
+const MIGRATE_TAKES = { args: [], options: [] }
 
-function parseCommandLine(argv: readonly string[]): { command: CommandRequest; json: boolean; help: boolean } {
+/** null: help was asked for. */
+function parseCommandLine(argv: readonly string[]): CommandRequest | null {
   const { values, positionals } = parseArgs({
     args: [...argv],
     allowPositionals: true,
     options: {
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
       quota: { type: 'string' },
       token: { type: 'string' },
     },
   })
-  const { json, help, ...options } = values
-  if (positionals[0] === MIGRATE && positionals.length === 1)
-    return { command: { name: MIGRATE, args: [], options }, json, help }
-  const name = positionals.slice(0, 2).join(' ')
-  const args = positionals.slice(2)
-  const command = COMMANDS[name]
-  if (help || !command) return { command: { name, args, options }, json, help }
-  const stray = Object.keys(options).find((option) => !command.options.some((known) => known === option))
-  if (args.length !== command.args.length || stray) {
-    throw new UsageError(
-      `${stray ? `--${stray} does not belong to this command` : 'The arguments do not fit'}. Usage: ${usageOf(name)}`,
-    )
-  }
-  return { command: { name, args, options }, json, help }
+  const { json: _json, help, ...options } = values
+  if (help) return null
+  const words = positionals[0] === MIGRATE ? 1 : 2
+  const name = positionals.slice(0, words).join(' ')
+  const args = positionals.slice(words)
+  const takes = name === MIGRATE ? MIGRATE_TAKES : findCommand(name)
+  if (!takes) throw new UsageError(`There is no command "${name}".\n\n${usage()}`)
+  const stray = Object.keys(options).find((option) => !takes.options.some((known) => known === option))
+  if (stray) throw new UsageError(`--${stray} does not belong to this command. Usage: ${usageOf(name)}`)
+  if (args.length !== takes.args.length) throw new UsageError(`The arguments do not fit. Usage: ${usageOf(name)}`)
+  return { name, args, options }
 }
 
 /** How long a command waits for another command, or for a gateway that is starting, to let go of the data folder. */
@@ -115,10 +114,8 @@ function codeOf(error: unknown): ErrorCode {
 async function main(argv: readonly string[]): Promise<void> {
   const json = argv.includes('--json')
   try {
-    const { command, help } = parseCommandLine(argv)
-    if (help) return console.log(usage())
-    if (command.name !== MIGRATE && !COMMANDS[command.name])
-      throw new UsageError(`There is no command "${command.name}".\n\n${usage()}`)
+    const command = parseCommandLine(argv)
+    if (!command) return console.log(usage())
     print(await execute(readConfig('command'), command), json)
   } catch (error) {
     const { message } = error as Error

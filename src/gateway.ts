@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { LogEvent } from 'kysely'
 import { createApp } from './app.ts'
 import { bootstrap, type FirstContact } from './bootstrap.ts'
@@ -19,7 +19,7 @@ import { createSessionRegistry } from './session/registry.ts'
 const MAX_HEADER_BYTES = 32 * 1024
 const REQUEST_TIMEOUT_MS = 60_000
 /** How long running requests may take to finish when the gateway stops. */
-const DRAIN_MS = 8_000
+const DRAIN_MS = 7_000
 
 export type Gateway = {
   /** Where it listens, e.g. `http://127.0.0.1:4000`. */
@@ -60,10 +60,11 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     const app = createApp(services)
     const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS }, app.handle)
     server.on('clientError', app.handleClientError)
+    const silent = trackSilentConnections(server)
     const url = await listen(server, config)
     closers.push(() => {
       app.startStopping()
-      return drain(server, logger)
+      return drain(server, silent, logger)
     })
     logger.info({ url }, 'listening')
     return { url, firstContact, services, close }
@@ -83,9 +84,21 @@ function listen(server: Server, { host, port }: Config): Promise<string> {
   })
 }
 
+/** Connections on which nothing was asked yet: Node counts them as busy, and would wait for them. */
+function trackSilentConnections(server: Server): ReadonlySet<Socket> {
+  const silent = new Set<Socket>()
+  server.on('connection', (socket) => {
+    silent.add(socket)
+    socket.once('close', () => silent.delete(socket))
+  })
+  server.on('request', ({ socket }) => silent.delete(socket))
+  return silent
+}
+
 /** Stops listening and waits for running requests; those that take too long are cut off. */
-async function drain(server: Server, logger: Logger): Promise<void> {
+async function drain(server: Server, silent: ReadonlySet<Socket>, logger: Logger): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  for (const socket of silent) socket.destroy()
   const cutOff = setTimeout(() => {
     logger.warn('requests that were still running were cut off')
     server.closeAllConnections()

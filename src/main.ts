@@ -13,11 +13,18 @@ function readConfigOrExplain(): Config | null {
   }
 }
 
+/** How long a repeated signal counts as the same one. */
+const SAME_SIGNAL_MS = 1_000
+
 async function run(config: Config, logger: Logger): Promise<void> {
   const gateway = await startGateway(config, logger)
   console.log(banner(gateway.url, config, gateway.firstContact))
+  let isStopping = false
   const stop = (signal: NodeJS.Signals) => {
-    process.off('SIGTERM', stop).off('SIGINT', stop)
+    if (isStopping) return
+    isStopping = true
+    // Ctrl-C arrives twice under npm: from the terminal and from npm. Who insists later ends the process at once.
+    setTimeout(() => process.off('SIGTERM', stop).off('SIGINT', stop), SAME_SIGNAL_MS).unref()
     logger.info({ signal }, 'stopping')
     gateway.close().then(
       () => logger.info('stopped'),
@@ -27,7 +34,6 @@ async function run(config: Config, logger: Logger): Promise<void> {
       },
     )
   }
-  // A second signal finds no listener and ends the process at once.
   process.on('SIGTERM', stop).on('SIGINT', stop)
 }
 

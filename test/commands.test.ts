@@ -346,7 +346,7 @@ describe('a command line', () => {
     [['account', 'list', 'shop'], 'Usage: account list'],
     [['account', 'list', '--quota', '1'], '--quota does not belong to this command. Usage: account list'],
     [['migrate', '--quota', '1'], '--quota does not belong to this command'],
-    [['migrate', 'down'], 'There is no command "migrate down"'],
+    [['migrate', 'down'], 'The arguments do not fit. Usage: migrate'],
     [['account', 'create', 'shop', '--force'], "Unknown option '--force'"],
     [['account', 'create', 'shop', '--quota'], '--quota'],
   ])('%j is refused before anything is opened', async (command, message) => {

@@ -115,7 +115,7 @@ test('.env.example and the README name every variable that the code reads, with 
   const named = [...example.matchAll(/^#? ?([A-Z][A-Z_]+)=/gm)].map(([, name]) => name)
   expect(named.toSorted()).toEqual(VARIABLES.toSorted())
   const readme = readFileSync('README.md', 'utf8')
-  const inTable = [...readme.matchAll(/^\| `([A-Z][A-Z_]+)` \|/gm)].map(([, name]) => name)
+  const inTable = [...readme.matchAll(/^\| `([A-Z][A-Z_]+)` +\|/gm)].map(([, name]) => name)
   expect(inTable.toSorted()).toEqual(VARIABLES.toSorted())
 })
 

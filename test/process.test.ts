@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, readdirSync, readFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
@@ -344,6 +344,13 @@ describe('a data folder', () => {
     expect(await namesFor(next, JSON.parse(stdout).token)).toEqual([])
     expect(await next.stop()).toMatchObject({ code: 0 })
     expect(readdirSync(DATA_DIR).toSorted()).toEqual(LEFT_IN_PEACE)
+  })
+
+  test.skipIf(process.platform !== 'linux')('is not held by a process that only has the id of its holder', async () => {
+    const { DATA_DIR } = demo
+    writeFileSync(join(DATA_DIR, 'gateway.lock'), `${process.pid} 1`)
+    expect(await accountsIn(DATA_DIR)).toContain('demo')
+    expect(readdirSync(DATA_DIR)).not.toContain('gateway.lock')
   })
 
   test('that a killed gateway has left is taken over by one of several', async () => {

@@ -1,7 +1,9 @@
 import { mkdirSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { Kysely, type LogEvent, PostgresDialect, sql } from 'kysely'
 import type { Logger } from '../logger.ts'
+import { within } from '../within.ts'
 import { lockDataDir } from './data-dir-lock.ts'
 import { PgliteDialect } from './pglite-dialect.ts'
 import type { DB } from './types.ts'
@@ -13,6 +15,7 @@ const CONNECT_TIMEOUT_MS = 5_000
 /** Asked of the server; the client gives up a little later, when the server does not answer at all. */
 const STATEMENT_TIMEOUT_MS = 10_000
 const QUERY_TIMEOUT_MS = 11_000
+const CLOSE_TIMEOUT_MS = 500
 
 export type Database = {
   db: Kysely<DB>
@@ -37,6 +40,7 @@ export const openDatabase = (options: DatabaseOptions): Promise<Database> =>
 
 async function openPostgres(databaseUrl: string, { logger, onStatement }: DatabaseOptions): Promise<Database> {
   const { Pool } = (await import('pg')).default
+  const sockets = new Set<Socket>()
   const pool = new Pool({
     connectionString: databaseUrl,
     application_name: 'switchboard',
@@ -44,9 +48,13 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
+    stream: () => trackedSocket(sockets),
   })
-  // Without a listener an idle connection that breaks would end the process.
+  // Without listeners a connection that breaks would end the process; the pool itself listens to idle ones only.
   pool.on('error', (error) => logger.warn({ err: error }, 'an idle database connection broke'))
+  pool.on('connect', (client) => {
+    client.on('error', (error) => logger.debug({ err: error }, 'a database connection broke'))
+  })
   const db = new Kysely<DB>({ dialect: new PostgresDialect({ pool }), ...(onStatement && { log: onStatement }) })
   try {
     await refuseOldServer(db)
@@ -54,7 +62,16 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
     await db.destroy()
     throw isUnavailable(error) ? new DatabaseUnreachable(error) : error
   }
-  return { db, close: () => db.destroy() }
+  return {
+    db,
+    close: async () => {
+      const closed = db.destroy().then(() => true)
+      if (await within(CLOSE_TIMEOUT_MS, closed)) return
+      // A server that does not answer is not waited for: what is still asked of it fails, and the pool can end.
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
+  }
 }
 
 /** The server of DATABASE_URL cannot be used at the start. */
@@ -69,6 +86,12 @@ export class DatabaseUnreachable extends Error {
     )
     this.name = 'DatabaseUnreachable'
   }
+}
+
+function trackedSocket(sockets: Set<Socket>): Socket {
+  const socket = new Socket()
+  sockets.add(socket)
+  return socket.once('close', () => sockets.delete(socket))
 }
 
 async function refuseOldServer(db: Kysely<DB>): Promise<void> {

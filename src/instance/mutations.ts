@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { forbidden, type GatewayError } from '../errors.ts'
+import { forbidden } from '../errors.ts'
 import type { Context } from '../graphql/context.ts'
 import { builder } from '../graphql/builder.ts'
 import { setChatwoot, setProxy, setS3, setWebhook, setWebsocket, updateSettings } from '../integration/actions.ts'
@@ -12,7 +12,7 @@ import { SettingsPatchInput } from '../integration/settings.ts'
 import { WebhookConfigInput } from '../integration/webhook.ts'
 import { WebsocketConfigInput } from '../integration/websocket.ts'
 import { rateLimited } from '../rate-limit.ts'
-import { refusedToken } from '../token/actions.ts'
+import { isRefusedToken, refusedToken } from '../token/actions.ts'
 import { isChosenToken } from '../token/token.ts'
 import { validate } from '../validate.ts'
 import { principalOf, type Viewer } from '../viewer/viewer.ts'
@@ -109,7 +109,7 @@ builder.mutationField('createInstance', (t) =>
         loaders.forget()
         return created
       } catch (error) {
-        if ((error as GatewayError).details?.field === 'input.token') await call.chargeFailedGuess()
+        if (isRefusedToken(error)) await call.chargeFailedGuess()
         throw error
       }
     },

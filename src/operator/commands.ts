@@ -4,11 +4,12 @@ import { listAccounts } from '../account/queries.ts'
 import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError } from '../errors.ts'
 import { createInstance, deleteInstance } from '../instance/actions.ts'
-import { listInstances } from '../instance/queries.ts'
+import { parseInstanceName } from '../instance/name.ts'
+import { listInstances, listInstancesByName } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
 import { rotateKeys } from '../sealing/rotate.ts'
 import type { Sealer } from '../sealing/sealer.ts'
-import { refusedToken, revokeToken } from '../token/actions.ts'
+import { isRefusedToken, refusedToken, revokeToken } from '../token/actions.ts'
 import { listTokens } from '../token/queries.ts'
 import { isChosenToken, MAX_TOKEN_LENGTH, MIN_IMPORTED_LENGTH } from '../token/token.ts'
 
@@ -42,7 +43,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: ['quota', 'token'],
     summary: 'make an account and print its token, this once',
     run: ({ db }, { args: [name = ''], options }) =>
-      createAccount(db, { name, quota: quotaOf(options.quota), token: importedTokenOf(options.token) }),
+      imported(options.token, (token) => createAccount(db, { name, quota: quotaOf(options.quota), token })),
   },
   'account list': {
     args: [],
@@ -68,7 +69,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'make an instance and print its token, this once',
     run: async ({ db }, { args: [account = '', name = ''], options }) => {
       const { id: accountId } = await getAccountByName(db, account)
-      const { instance, token } = await createInstance(db, { accountId, name, token: importedTokenOf(options.token) })
+      const { instance, token } = await imported(options.token, (chosen) =>
+        createInstance(db, { accountId, name, token: chosen }),
+      )
       return { id: instance.id, name: instance.name, token }
     },
   },
@@ -90,7 +93,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'delete an instance, its token and its integrations',
     run: async ({ db }, { args: [account = '', name = ''] }) => {
       const { id: accountId } = await getAccountByName(db, account)
-      return deleteInstance(db, { kind: 'account', accountId }, { name })
+      const [instance] = await listInstancesByName(db, { kind: 'account', accountId }, [
+        parseInstanceName(name) ?? name,
+      ])
+      if (!instance) {
+        throw new GatewayError(
+          'INSTANCE_NOT_FOUND',
+          `The account has no instance named ${name}. "instance list" shows those that exist`,
+        )
+      }
+      return deleteInstance(db, { kind: 'account', accountId }, { id: instance.id })
     },
   },
   'token list': {
@@ -134,11 +146,23 @@ function quotaOf(text: string | undefined): number | undefined {
   return Number(text)
 }
 
-/** An operator may bring a token that clients have in use, also a shorter one than a user could choose. */
-function importedTokenOf(text: string | undefined): string | undefined {
-  if (text === undefined || isChosenToken(text, MIN_IMPORTED_LENGTH)) return text
-  throw badUserInput(
-    'token',
-    `${refusedToken().message}. (An operator may import ${MIN_IMPORTED_LENGTH} to ${MAX_TOKEN_LENGTH} characters; 32 or more are safe)`,
-  )
+/**
+ * An operator may bring a token that clients have in use, also a shorter one than a user could choose; one that cannot
+ * be used and one that is in use get the same answer.
+ */
+async function imported<Made>(token: string | undefined, make: (token?: string) => Promise<Made>): Promise<Made> {
+  try {
+    if (token !== undefined && !isChosenToken(token, MIN_IMPORTED_LENGTH)) throw refusedToken()
+    return await make(token)
+  } catch (error) {
+    if (!isRefusedToken(error)) throw error
+    throw badUserInput(
+      'token',
+      `${error.message}. (An operator may import ${MIN_IMPORTED_LENGTH} to ${MAX_TOKEN_LENGTH} characters; 32 or more are safe)`,
+    )
+  }
 }
+
+/** A command by its words; undefined when there is none. */
+export const findCommand = (name: string): Command | undefined =>
+  Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined

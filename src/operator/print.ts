@@ -3,15 +3,16 @@ import type { CommandOutput } from './commands.ts'
 /** A command's output for people: a list as a table, an object as a line per key. */
 export function formatOutput(output: CommandOutput): string {
   const [list] = Object.values(output)
-  if (Array.isArray(list)) return formatTable(list as CommandOutput[])
+  if (Array.isArray(list)) return formatTable(list)
   return Object.entries(output)
     .map(([key, value]) => `${key}: ${formatValue(value)}`)
     .join('\n')
 }
 
-function formatTable(rows: readonly CommandOutput[]): string {
+function formatTable(rows: readonly (CommandOutput | string)[]): string {
   const [first] = rows
-  if (!first) return '(none)'
+  if (first === undefined) return '(none)'
+  if (typeof first === 'string') return rows.join('\n')
   const table = [Object.keys(first), ...rows.map((row) => Object.values(row).map(formatValue))]
   const widths = Object.keys(first).map((_key, column) => Math.max(...table.map((cells) => cells[column]?.length ?? 0)))
   return table

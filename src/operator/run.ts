@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors.ts'
-import { COMMANDS, type CommandInput, type CommandOutput, type CommandTools } from './commands.ts'
+import { type CommandInput, type CommandOutput, type CommandTools, findCommand } from './commands.ts'
 
 /** A command as it travels from the terminal to whoever holds the database. */
 export type CommandRequest = CommandInput & { name: string }
@@ -8,7 +8,7 @@ export type CommandResult = { output: CommandOutput } | { error: { code: string;
 
 /** Runs a command and answers with its output, or with the error that it was refused with. Other failures are thrown. */
 export async function runCommand(tools: CommandTools, { name, args, options }: CommandRequest): Promise<CommandResult> {
-  const command = COMMANDS[name]
+  const command = findCommand(name)
   if (!command) return { error: { code: 'BAD_USER_INPUT', message: `There is no command "${name}"` } }
   try {
     return { output: await command.run(tools, { args, options }) }

@@ -2,15 +2,20 @@ import { randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import { isUniqueViolation } from '../db/constraint.ts'
 import type { DB } from '../db/types.ts'
-import { badUserInput } from '../errors.ts'
+import { badUserInput, GatewayError } from '../errors.ts'
 import { isUuid } from '../uuid.ts'
 import { CHOSEN_TOKEN_RULE, digestToken } from './token.ts'
 
 type NewToken = { token: string } & ({ kind: 'account'; accountId: string } | { kind: 'instance'; instanceId: string })
 
+const TOKEN_FIELD = 'input.token'
+
 /** What a chosen token is told that is weak, and one that is in use: a conflict would confirm somebody's live token. */
 export const refusedToken = () =>
-  badUserInput('input.token', `The token cannot be used. It has to be ${CHOSEN_TOKEN_RULE}; try another one`)
+  badUserInput(TOKEN_FIELD, `The token cannot be used. It has to be ${CHOSEN_TOKEN_RULE}; try another one`)
+
+export const isRefusedToken = (error: unknown): error is GatewayError =>
+  error instanceof GatewayError && error.details.field === TOKEN_FIELD
 
 /**
  * Stores the digest of a token.

@@ -1,8 +1,11 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '../db/types.ts'
 import type { Logger } from '../logger.ts'
+import { within } from '../within.ts'
 
 const WRITE_EVERY_MS = 30_000
+/** How long a stop waits for a database that does not answer. */
+const LAST_WRITE_MS = 1_000
 
 /** When each token was last used: collected in memory, and written for all tokens at once now and then. */
 export type TokenUsage = {
@@ -34,9 +37,9 @@ export function trackTokenUsage(db: Kysely<DB>, logger: Logger): TokenUsage {
   const timer = setInterval(write, WRITE_EVERY_MS).unref()
   return {
     note: (tokenId) => void used.set(tokenId, new Date()),
-    close: () => {
+    close: async () => {
       clearInterval(timer)
-      return write()
+      await within(LAST_WRITE_MS, write())
     },
   }
 }
