@@ -3,6 +3,20 @@ import { type Config, ConfigError, readConfig } from './config.ts'
 import { startGateway } from './gateway.ts'
 import { createLogger, type Logger } from './logger.ts'
 
+/** How long a repeated signal counts as the same one: Ctrl-C arrives twice under npm, from the terminal and from npm. */
+const SAME_SIGNAL_MS = 1_000
+
+/** Resolves with the first signal to stop. Whoever insists later ends the process at once. */
+function askedToStop(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    const stop = (signal: NodeJS.Signals) => {
+      resolve(signal)
+      setTimeout(() => process.off('SIGTERM', stop).off('SIGINT', stop), SAME_SIGNAL_MS).unref()
+    }
+    process.on('SIGTERM', stop).on('SIGINT', stop)
+  })
+}
+
 function readConfigOrExplain(): Config | null {
   try {
     return readConfig('gateway')
@@ -13,28 +27,19 @@ function readConfigOrExplain(): Config | null {
   }
 }
 
-/** How long a repeated signal counts as the same one. */
-const SAME_SIGNAL_MS = 1_000
-
 async function run(config: Config, logger: Logger): Promise<void> {
+  // Listened for from here on, so that a stop during the start is a clean one.
+  const stop = askedToStop()
   const gateway = await startGateway(config, logger)
   console.log(banner(gateway.url, config, gateway.firstContact))
-  let isStopping = false
-  const stop = (signal: NodeJS.Signals) => {
-    if (isStopping) return
-    isStopping = true
-    // Ctrl-C arrives twice under npm: from the terminal and from npm. Who insists later ends the process at once.
-    setTimeout(() => process.off('SIGTERM', stop).off('SIGINT', stop), SAME_SIGNAL_MS).unref()
-    logger.info({ signal }, 'stopping')
-    gateway.close().then(
-      () => logger.info('stopped'),
-      (error) => {
-        logger.error({ err: error }, 'stopping failed')
-        process.exitCode = 1
-      },
-    )
+  logger.info({ signal: await stop }, 'stopping')
+  try {
+    await gateway.close()
+    logger.info('stopped')
+  } catch (error) {
+    logger.error({ err: error }, 'stopping failed')
+    process.exitCode = 1
   }
-  process.on('SIGTERM', stop).on('SIGINT', stop)
 }
 
 const config = readConfigOrExplain()

@@ -176,7 +176,7 @@ describe.each([
       })
       expect(await refused('instance', 'create', 'shop', 'second')).toEqual({
         code: 'QUOTA_EXCEEDED',
-        message: 'The account may have 1 instances and has them. Delete one, or ask the operator for more',
+        message: 'The quota of the account is used up (1). Delete an instance, or ask the operator for more',
       })
     })
 

@@ -70,9 +70,11 @@ const accountsIn = async (DATA_DIR: string) => {
 
 describe('a first start with nothing configured', () => {
   let gateway: GatewayProcess
-  const parent = createTempDir()
-  const DATA_DIR = join(parent, 'data')
+  let parent: string
+  let DATA_DIR: string
   beforeAll(async () => {
+    parent = createTempDir()
+    DATA_DIR = join(parent, 'data')
     gateway = await startGatewayProcess({ DATA_DIR })
   })
   afterAll(async () => {

@@ -90,6 +90,8 @@ export class DatabaseUnreachable extends Error {
 
 function trackedSocket(sockets: Set<Socket>): Socket {
   const socket = new Socket()
+  // pg takes a connection back whose statement was never answered; one that stays silent is of no use.
+  socket.setTimeout(QUERY_TIMEOUT_MS, () => socket.destroy())
   sockets.add(socket)
   return socket.once('close', () => sockets.delete(socket))
 }

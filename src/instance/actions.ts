@@ -69,7 +69,7 @@ async function refuseOverQuota(transaction: Kysely<DB>, accountId: string): Prom
   if ((counted?.count ?? 0) >= quota) {
     throw new GatewayError(
       'QUOTA_EXCEEDED',
-      `The account may have ${quota} instances and has them. Delete one, or ask the operator for more`,
+      `The quota of the account is used up (${quota}). Delete an instance, or ask the operator for more`,
     )
   }
 }

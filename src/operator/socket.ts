@@ -11,6 +11,9 @@ import { type CommandRequest, type CommandResult, runCommand } from './run.ts'
 /** Longest socket path that all systems take. */
 const MAX_SOCKET_PATH = 103
 
+/** How long a command waits for the running gateway. */
+const ANSWER_TIMEOUT_MS = 60_000
+
 /** The socket in a data folder; written relative to the working directory where that is what fits. */
 function socketPath(dataDir: string): string {
   const absolute = join(dataDir, 'operator.sock')
@@ -68,7 +71,12 @@ export async function serveCommands(tools: CommandTools, dataDir: string): Promi
 export function sendCommand(dataDir: string, command: CommandRequest): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const request = httpRequest(
-      { socketPath: socketPath(dataDir), method: 'POST', headers: { 'content-type': 'application/json' } },
+      {
+        socketPath: socketPath(dataDir),
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        timeout: ANSWER_TIMEOUT_MS,
+      },
       (response) => {
         let text = ''
         response.setEncoding('utf8')
@@ -82,6 +90,9 @@ export function sendCommand(dataDir: string, command: CommandRequest): Promise<C
         })
         response.on('error', reject)
       },
+    )
+    request.once('timeout', () =>
+      request.destroy(new Error('The running gateway does not answer. Try again, or restart it')),
     )
     request.on('error', reject).end(JSON.stringify(command))
   })
