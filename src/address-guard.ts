@@ -1,22 +1,23 @@
 import ipaddr from 'ipaddr.js'
 
 /** Names that mean this machine or its network, whatever they resolve to. */
-const PRIVATE_NAME = /(^|\.)(localhost|local|internal|lan|home\.arpa)$/
+const PRIVATE_NAME = /(^|\.)(localhost|localdomain|local|internal|intranet|lan|svc|home\.arpa)$/
 
 /** All of IPv6 that is given out for public use; an IPv4 address in other clothes lies outside. */
 const GLOBAL_IPV6: [ipaddr.IPv6, number] = [ipaddr.IPv6.parse('2000::'), 3]
 
 /**
  * Whether a host, as a WHATWG URL writes it, may be connected to from here: false for every literal that is not a public
- * unicast address, in whatever form it was written. A name is looked at again when it is resolved.
+ * unicast address, in whatever form it was written, and for names that only a private network knows. Where another name
+ * leads is not asked here: whoever connects has to look at the address.
  */
 export function isPublicHost(hostname: string): boolean {
   const host = hostname
     .replace(/^\[|\]$/g, '')
-    .replace(/\.$/, '')
+    .replace(/\.+$/, '')
     .toLowerCase()
   if (host === '' || PRIVATE_NAME.test(host)) return false
-  if (!ipaddr.isValid(host)) return true
+  if (!ipaddr.isValid(host)) return host.includes('.')
   const address = ipaddr.process(host)
   return address.range() === 'unicast' && (address.kind() === 'ipv4' || address.match(GLOBAL_IPV6))
 }

@@ -63,8 +63,9 @@ export function createApp(services: Services): App {
   }
 }
 
-/** Path and query of a request target, as sent. */
-function targetOf(url: string): { path: string; query: string } {
+/** Path and query of a request target, as sent; a proxy may send it with scheme and host before it. */
+function targetOf(target: string): { path: string; query: string } {
+  const url = target.replace(/^https?:\/\/[^/?#]*/i, '')
   const start = url.indexOf('?')
   return start === -1 ? { path: url, query: '' } : { path: url.slice(0, start), query: url.slice(start + 1) }
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import { type CreatedAccount, createAccount } from './account/actions.ts'
+import { inTransaction } from './db/transaction.ts'
 import type { DB } from './db/types.ts'
 import { createInstance } from './instance/actions.ts'
 
@@ -10,7 +11,9 @@ export const DEMO_ACCOUNT = 'demo'
  * The demo account: four sample instances whose integrations differ. Nothing in it is connected to anything: the
  * numbers and addresses are reserved for examples.
  */
-export async function createDemo(db: Kysely<DB>): Promise<CreatedAccount> {
+export const createDemo = (db: Kysely<DB>): Promise<CreatedAccount> => inTransaction(db, fillDemo)
+
+async function fillDemo(db: Kysely<DB>): Promise<CreatedAccount> {
   const account = await createAccount(db, { name: DEMO_ACCOUNT })
   const create = async (name: string) => (await createInstance(db, { accountId: account.id, name })).instance.id
 

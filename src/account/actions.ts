@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import { isUniqueViolation } from '../db/constraint.ts'
+import { inTransaction } from '../db/transaction.ts'
 import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError } from '../errors.ts'
-import { NAME_RULE, parseInstanceName } from '../instance/name.ts'
+import { NAME_RULE, parseName } from '../name.ts'
 import { insertToken, revokeTokensOf } from '../token/actions.ts'
 import { generateToken } from '../token/token.ts'
 import { type Account, findAccountByName } from './queries.ts'
@@ -18,12 +19,12 @@ export async function createAccount(
   db: Kysely<DB>,
   input: { name: string; quota?: number | undefined; token?: string | undefined },
 ): Promise<CreatedAccount> {
-  const name = parseInstanceName(input.name)
+  const name = parseName(input.name)
   if (name === null) throw badUserInput('name', `The account name cannot be used; it has to be ${NAME_RULE}`)
   const id = randomUUID()
   const token = input.token ?? generateToken('account')
   try {
-    await db.transaction().execute(async (transaction) => {
+    await inTransaction(db, async (transaction) => {
       await transaction
         .insertInto('accounts')
         .values({ id, name, instance_quota: input.quota ?? null })
@@ -41,7 +42,7 @@ export async function createAccount(
 
 /** @throws GatewayError BAD_USER_INPUT when there is none */
 export async function getAccountByName(db: Kysely<DB>, name: string): Promise<Account> {
-  const account = await findAccountByName(db, name.trim().normalize('NFC'))
+  const account = await findAccountByName(db, parseName(name) ?? name)
   if (!account)
     throw badUserInput('account', `There is no account named ${name}. "account list" shows those that exist`)
   return account
@@ -58,7 +59,7 @@ export async function deleteAccount(db: Kysely<DB>, name: string): Promise<{ id:
 export async function rotateAccountToken(db: Kysely<DB>, name: string): Promise<CreatedAccount> {
   const account = await getAccountByName(db, name)
   const token = generateToken('account')
-  await db.transaction().execute(async (transaction) => {
+  await inTransaction(db, async (transaction) => {
     await revokeTokensOf(transaction, { accountId: account.id })
     await insertToken(transaction, { kind: 'account', accountId: account.id, token })
   })

@@ -20,7 +20,10 @@ builder.scalarType('DateTime', {
 
 builder.scalarType('SafeInt', {
   description: 'An integer as a JSON number, from 0 to 2^53 - 1 (Int ends at 2^31 - 1).',
-  serialize: (value) => value,
+  serialize: (value) => {
+    if (!Number.isSafeInteger(value) || value < 0) throw new Error(`SafeInt cannot represent ${value}`)
+    return value
+  },
 })
 
 builder.queryType({

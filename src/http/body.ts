@@ -30,7 +30,7 @@ function readBytes(request: IncomingMessage): Promise<Buffer> {
     const chunks: Buffer[] = []
     let size = 0
     const settle = (finish: () => void) => {
-      request.off('data', collect).off('end', complete).off('error', reject)
+      request.off('data', collect).off('end', complete).off('error', fail)
       finish()
     }
     const collect = (chunk: Buffer) => {
@@ -40,6 +40,7 @@ function readBytes(request: IncomingMessage): Promise<Buffer> {
       else chunks.push(chunk)
     }
     const complete = () => settle(() => resolve(Buffer.concat(chunks)))
-    request.on('data', collect).once('end', complete).once('error', reject)
+    const fail = () => settle(() => reject(badRequest('The body ended early')))
+    request.on('data', collect).once('end', complete).once('error', fail)
   })
 }

@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import { countInstancesOf } from '../account/queries.ts'
 import { isForeignKeyViolation, isUniqueViolation } from '../db/constraint.ts'
+import { inTransaction } from '../db/transaction.ts'
 import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError, instanceNotFound } from '../errors.ts'
 import { insertToken, revokeTokensOf } from '../token/actions.ts'
 import { generateToken } from '../token/token.ts'
 import type { Viewer } from '../viewer/viewer.ts'
-import { NAME_RULE, parseInstanceName } from './name.ts'
+import { NAME_RULE, parseName } from '../name.ts'
 import { type Instance, instanceColumns, lockInstance } from './queries.ts'
 
 /** An instance as a user names it: one of the two. */
@@ -25,12 +26,12 @@ export async function createInstance(
   input: { accountId: string; name: string; token?: string | null | undefined },
   configure: InstanceWrite<void> = async () => {},
 ): Promise<{ instance: Instance; token: string }> {
-  const name = parseInstanceName(input.name)
+  const name = parseName(input.name)
   if (name === null) throw badUserInput('input.name', `The instance name cannot be used; it has to be ${NAME_RULE}`)
   const id = randomUUID()
   const token = input.token ?? generateToken('instance')
   try {
-    const instance = await db.transaction().execute(async (transaction) => {
+    const instance = await inTransaction(db, async (transaction) => {
       await refuseOverQuota(transaction, input.accountId)
       const created = await transaction
         .insertInto('instances')
@@ -84,7 +85,7 @@ export async function writeInstance<Result>(
   ref: InstanceRef,
   write: InstanceWrite<Result>,
 ): Promise<{ instance: Instance; result: Result }> {
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     const locked = await lockInstance(transaction, viewer, ref)
     if (!locked) throw instanceNotFound()
     const result = await write(transaction, locked.id)
@@ -121,7 +122,7 @@ export async function deleteInstance(
   viewer: Viewer,
   ref: InstanceRef,
 ): Promise<{ id: string; name: string }> {
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     const locked = await lockInstance(transaction, viewer, ref)
     if (!locked) throw instanceNotFound()
     await transaction.deleteFrom('instances').where('id', '=', locked.id).execute()

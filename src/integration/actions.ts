@@ -14,16 +14,17 @@ const MAX_ENABLED_WEBHOOKS = 3
 const MAX_WEBHOOKS = 20
 
 /**
- * The column of a secret after a write: a new one is sealed, null clears it, and one that is left out stays — unless the
- * address that it is sent to has changed, or somebody could have it sent to an address of their own.
+ * The column of a secret after a write: a new one is sealed, null clears it, and one that is left out stays (undefined:
+ * the column is not written, so that a rotation of keys at the same time is not undone) — unless the address that it is
+ * sent to has changed, or somebody could have it sent to an address of their own.
  */
 function nextSecret(
   sealer: Sealer,
   place: SealedPlace,
   given: string | null | undefined,
-  kept: Buffer | null,
-): Buffer | null {
-  if (given === undefined) return kept
+  isSameAddress: boolean,
+): Buffer | null | undefined {
+  if (given === undefined) return isSameAddress ? undefined : null
   return given === null ? null : sealer.seal(place, given)
 }
 
@@ -36,7 +37,7 @@ export async function setWebhook(
 ): Promise<void> {
   const webhooks = await transaction
     .selectFrom('webhooks')
-    .select(['id', 'label', 'enabled', 'url', 'authorization_sealed'])
+    .select(['id', 'label', 'enabled', 'url'])
     .where('instance_id', '=', instanceId)
     .execute()
   const current = webhooks.find((webhook) => webhook.label === label)
@@ -53,12 +54,11 @@ export async function setWebhook(
 
   const id = current?.id ?? randomUUID()
   const place = { table: 'webhooks', column: 'authorization_sealed', rowId: id }
-  const kept = config.enabled && current?.url === config.url ? (current?.authorization_sealed ?? null) : null
   const row = config.enabled
     ? {
         enabled: true,
         url: config.url,
-        authorization_sealed: nextSecret(sealer, place, config.authorization, kept),
+        authorization_sealed: nextSecret(sealer, place, config.authorization, current?.url === config.url),
         by_events: config.byEvents,
         events: config.events,
         media_base64: config.mediaBase64,
@@ -109,10 +109,9 @@ export async function setChatwoot(
   if (!config.enabled) return void (await clear(transaction, 'chatwoots', instanceId))
   const current = await transaction
     .selectFrom('chatwoots')
-    .select(['base_url', 'api_token_sealed'])
+    .select('base_url')
     .where('instance_id', '=', instanceId)
     .executeTakeFirst()
-  const kept = current?.base_url === config.baseUrl ? current.api_token_sealed : null
   const place = { table: 'chatwoots', column: 'api_token_sealed', rowId: instanceId }
   const row = {
     enabled: true,
@@ -121,7 +120,7 @@ export async function setChatwoot(
     base_url: config.baseUrl,
     account_id: config.accountId,
     inbox_name: config.inboxName,
-    api_token_sealed: nextSecret(sealer, place, config.apiToken, kept),
+    api_token_sealed: nextSecret(sealer, place, config.apiToken, current?.base_url === config.baseUrl),
     sign_messages: config.signMessages,
     ignore_groups: config.ignoreGroups,
     start_as_pending: config.startAsPending,
@@ -143,12 +142,11 @@ export async function setProxy(
   if (!config.enabled) return void (await clear(transaction, 'proxies', instanceId))
   const current = await transaction
     .selectFrom('proxies')
-    .select(['host', 'port', 'username', 'password_sealed'])
+    .select(['host', 'port', 'username'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst()
   const username = config.username ?? null
   const isSame = current?.host === config.host && current.port === config.port && current.username === username
-  const kept = isSame ? current.password_sealed : null
   const place = { table: 'proxies', column: 'password_sealed', rowId: instanceId }
   const row = {
     enabled: true,
@@ -156,7 +154,7 @@ export async function setProxy(
     port: config.port,
     protocol: config.protocol,
     username,
-    password_sealed: nextSecret(sealer, place, config.password, kept),
+    password_sealed: nextSecret(sealer, place, config.password, isSame),
   }
   await transaction
     .insertInto('proxies')
@@ -174,13 +172,13 @@ export async function setS3(
   if (!config.enabled) return void (await clear(transaction, 's3s', instanceId))
   const current = await transaction
     .selectFrom('s3s')
-    .select(['endpoint', 'access_key_sealed', 'secret_key_sealed'])
+    .select('endpoint')
     .where('instance_id', '=', instanceId)
     .executeTakeFirst()
   const endpoint = config.endpoint ?? null
-  const kept = current?.endpoint === endpoint ? current : undefined
+  const isSame = current?.endpoint === endpoint
   const keyOf = (column: 'access_key_sealed' | 'secret_key_sealed', given: string | null | undefined) =>
-    nextSecret(sealer, { table: 's3s', column, rowId: instanceId }, given, kept?.[column] ?? null)
+    nextSecret(sealer, { table: 's3s', column, rowId: instanceId }, given, isSame)
   const { credentials } = config
   const row = {
     enabled: true,

@@ -4,7 +4,7 @@ import { listAccounts } from '../account/queries.ts'
 import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError } from '../errors.ts'
 import { createInstance, deleteInstance } from '../instance/actions.ts'
-import { parseInstanceName } from '../instance/name.ts'
+import { parseName } from '../name.ts'
 import { listInstances, listInstancesByName } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
 import { rotateKeys } from '../sealing/rotate.ts'
@@ -93,9 +93,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'delete an instance, its token and its integrations',
     run: async ({ db }, { args: [account = '', name = ''] }) => {
       const { id: accountId } = await getAccountByName(db, account)
-      const [instance] = await listInstancesByName(db, { kind: 'account', accountId }, [
-        parseInstanceName(name) ?? name,
-      ])
+      const [instance] = await listInstancesByName(db, { kind: 'account', accountId }, [parseName(name) ?? name])
       if (!instance) {
         throw new GatewayError(
           'INSTANCE_NOT_FOUND',

@@ -20,7 +20,8 @@ export function trackTokenUsage(db: Kysely<DB>, logger: Logger): TokenUsage {
 
   const write = async () => {
     if (used.size === 0) return
-    const entries = [...used]
+    // In one order, so that two nodes do not wait for each other.
+    const entries = [...used].toSorted(([a], [b]) => (a < b ? -1 : 1))
     used = new Map()
     const ids = entries.map(([id]) => id)
     const times = entries.map(([, at]) => at.toISOString())
@@ -30,7 +31,8 @@ export function trackTokenUsage(db: Kysely<DB>, logger: Logger): TokenUsage {
         from unnest(${ids}::uuid[], ${times}::timestamptz[]) as used(id, at)
         where tokens.id = used.id and (tokens.last_used_at is null or tokens.last_used_at < used.at)`.execute(db)
     } catch (error) {
-      logger.warn({ err: error }, 'the last use of tokens could not be written')
+      logger.warn({ err: error }, 'the last use of tokens could not be written yet')
+      used = new Map([...entries, ...used])
     }
   }
 

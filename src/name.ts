@@ -9,8 +9,8 @@ export const MAX_NAME_LENGTH = 100
 export const NAME_RULE =
   '1 to 100 characters; not , / \\ ? # %, not . or .., no control or invisible characters, single spaces only inside'
 
-/** The name as it is stored (trimmed, NFC), or null when it breaks the rule. */
-export function parseInstanceName(text: string): string | null {
+/** The name of an account or instance as it is stored (trimmed, NFC), or null when it breaks the rule. */
+export function parseName(text: string): string | null {
   // Normalising is slow on huge texts, and a name can only shrink to a third by it.
   if (text.length > 10 * MAX_NAME_LENGTH) return null
   const name = text.trim().normalize('NFC')

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseInstanceName } from '../src/instance/name.ts'
+import { parseName } from '../src/name.ts'
 
 describe('a name is stored', () => {
   test.each([
@@ -15,7 +15,7 @@ describe('a name is stored', () => {
     ['...', '...'],
     ['x'.repeat(100), 'x'.repeat(100)],
     ['🙂'.repeat(100), '🙂'.repeat(100)],
-  ])('%s', (stored, given) => expect(parseInstanceName(given)).toBe(stored))
+  ])('%s', (stored, given) => expect(parseName(given)).toBe(stored))
 })
 
 describe('a name is refused', () => {
@@ -45,15 +45,15 @@ describe('a name is refused', () => {
     'x'.repeat(101),
     '🙂'.repeat(101),
     'x'.repeat(1_000_000),
-  ])('%j', (given) => expect(parseInstanceName(given)).toBeNull())
+  ])('%j', (given) => expect(parseName(given)).toBeNull())
 })
 
 test('what is stored is stored again as itself', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 120 }), (text) => {
-      const name = parseInstanceName(text)
+      const name = parseName(text)
       if (name === null) return
-      expect(parseInstanceName(name)).toBe(name)
+      expect(parseName(name)).toBe(name)
       expect(name).not.toMatch(/[,/\\?#%\p{C}]/u)
       expect(name.isWellFormed()).toBe(true)
     }),
