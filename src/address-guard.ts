@@ -1,7 +1,10 @@
 import ipaddr from 'ipaddr.js'
 
 /** Names that mean this machine or its network, whatever they resolve to. */
-const PRIVATE_NAME = /(^|\.)(localhost|localdomain|local|internal|intranet|lan|svc|home\.arpa)$/
+const PRIVATE_NAME = /(^|\.)(localhost|localdomain|local|internal|intranet|lan|svc|onion|invalid|home\.arpa)$/
+
+/** Two labels at least, as names on the internet have. */
+const PUBLIC_NAME = /^(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
 /** All of IPv6 that is given out for public use; an IPv4 address in other clothes lies outside. */
 const GLOBAL_IPV6: [ipaddr.IPv6, number] = [ipaddr.IPv6.parse('2000::'), 3]
@@ -17,7 +20,7 @@ export function isPublicHost(hostname: string): boolean {
     .replace(/\.+$/, '')
     .toLowerCase()
   if (host === '' || PRIVATE_NAME.test(host)) return false
-  if (!ipaddr.isValid(host)) return host.includes('.')
+  if (!ipaddr.isValid(host)) return PUBLIC_NAME.test(host)
   const address = ipaddr.process(host)
   return address.range() === 'unicast' && (address.kind() === 'ipv4' || address.match(GLOBAL_IPV6))
 }

@@ -6,13 +6,15 @@ import { createGraphQLHandler } from './graphql/handler.ts'
 import { setCommonHeaders, setCorsHeaders } from './http/headers.ts'
 import { replyLive, replyReady } from './http/health.ts'
 import { requestIdOf } from './http/request-id.ts'
-import { replyGatewayError } from './rest/errors.ts'
+import { replyError, replyGatewayError } from './rest/errors.ts'
 import { handleRest } from './rest/router.ts'
 import type { Services } from './services.ts'
 
 /** What the HTTP server is given; it opens no port itself. */
 export type App = {
   handle(request: IncomingMessage, response: ServerResponse): void
+  /** Answers CONNECT, which Node hands over as a bare socket. */
+  refuseTunnel(socket: Duplex): void
   /** Answers what Node's HTTP parser refuses. */
   handleClientError(error: NodeJS.ErrnoException, socket: Duplex): void
   /** From now on the readiness check says no, and connections are closed after their answer. */
@@ -25,6 +27,10 @@ export function createApp(services: Services): App {
   let isStopping = false
 
   const route = async (request: IncomingMessage, response: ServerResponse, requestId: string): Promise<void> => {
+    if (request.httpVersion === '1.1' && !request.headers.host) return replyError(response, 400, 'Bad request')
+    if (request.headers.expect && !/^100-continue$/i.test(request.headers.expect)) {
+      return replyError(response, 417, 'Expectation failed')
+    }
     const { path, query } = targetOf(request.url ?? '/')
     switch (path) {
       case '/health/live':
@@ -56,6 +62,7 @@ export function createApp(services: Services): App {
         else replyGatewayError(response, error)
       })
     },
+    refuseTunnel: (socket) => endWithError(socket, '405 Method Not Allowed', 'Method not allowed'),
     handleClientError,
     startStopping: () => {
       isStopping = true
@@ -72,15 +79,25 @@ function targetOf(target: string): { path: string; query: string } {
 
 function handleClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const [status, message] =
+  const [status = '', message = ''] =
     error.code === 'HPE_HEADER_OVERFLOW'
       ? ['431 Request Header Fields Too Large', 'The headers are too large']
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? ['408 Request Timeout', 'The request took too long']
         : ['400 Bad Request', 'Bad request']
+  endWithError(socket, status, message)
+}
+
+/** The error envelope on a socket that has no response object. */
+function endWithError(socket: Duplex, status: string, message: string): void {
   const body = JSON.stringify({ success: false, error: { message } })
-  const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}`
-  socket.end(
-    `${head}\r\nCache-Control: private, no-cache\r\nVary: token, authorization, origin\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${body}`,
-  )
+  const headers = [
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: private, no-cache',
+    'Vary: token, authorization, origin',
+    `X-Request-Id: ${randomUUID()}`,
+    'Connection: close',
+  ]
+  socket.end(`HTTP/1.1 ${status}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
 }

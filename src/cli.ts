@@ -3,7 +3,6 @@ import { parseArgs } from 'node:util'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { DataDirInUse } from './db/data-dir-lock.ts'
 import { DatabaseUnreachable, openDatabase } from './db/database.ts'
-import { migrateToLatest } from './db/migrate.ts'
 import { isUnavailable } from './db/unavailable.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
 import type { ErrorCode } from './errors.ts'
@@ -35,7 +34,7 @@ function parseCommandLine(argv: readonly string[]): CommandRequest | null {
     },
   })
   const { json: _json, help, ...options } = values
-  if (help) return null
+  if (help || positionals[0] === 'help') return null
   const words = positionals[0] === MIGRATE ? 1 : 2
   const name = positionals.slice(0, words).join(' ')
   const args = positionals.slice(words)
@@ -68,9 +67,9 @@ async function execute(config: Config, command: CommandRequest): Promise<Command
 
 async function executeHere(config: Config, command: CommandRequest): Promise<CommandResult> {
   const logger = await createLogger(config)
-  const { db, close } = await openDatabase({ ...config, logger })
+  const { db, migrate, close } = await openDatabase({ ...config, logger })
   try {
-    const applied = await migrateToLatest(db)
+    const applied = await migrate()
     return command.name === MIGRATE
       ? { output: { applied } }
       : await runCommand({ db, logger, sealer: () => sealerOf(config) }, command)

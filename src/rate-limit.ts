@@ -5,6 +5,8 @@ import { type Reservation, SlidingLogs } from './sliding-log.ts'
 const WINDOW_MS = 60_000
 /** Failed authentications per minute and client address. */
 const MAX_FAILURES = 60
+/** Root fields of introspection without a token, per minute and client address. */
+const MAX_ANONYMOUS = 600
 /** Instances that an account may create per minute. */
 const MAX_CREATIONS = 20
 /** Addresses remembered at most, since a guesser may have any number of them. */
@@ -27,6 +29,8 @@ export type RateLimiter = {
   charge(principal: string, requests: number): Promise<Charge>
   /** Counts one creation of an instance against an account's minute, inside the common limit. */
   chargeCreation(principal: string): Promise<Charge>
+  /** Counts what is asked without a token, introspection, against a client address. */
+  chargeAnonymous(address: string, requests: number): Promise<Charge>
   /** Counts one failed authentication against a client address; a valid token is never asked about. */
   chargeFailure(address: string): Promise<Charge>
 }
@@ -39,10 +43,12 @@ export function createRateLimiter(perMinute: number, now?: () => number): RateLi
   const clock = now && { now }
   const principals = new SlidingLogs(perMinute, WINDOW_MS, { ...clock })
   const creations = new SlidingLogs(MAX_CREATIONS, WINDOW_MS, { ...clock })
+  const strangers = new SlidingLogs(MAX_ANONYMOUS, WINDOW_MS, { ...clock, maxKeys: MAX_ADDRESSES })
   const addresses = new SlidingLogs(MAX_FAILURES, WINDOW_MS, { ...clock, maxKeys: MAX_ADDRESSES })
   return {
     charge: (principal, requests) => charge(principals, perMinute, principal, requests),
     chargeCreation: (principal) => charge(creations, MAX_CREATIONS, principal, 1),
+    chargeAnonymous: (address, requests) => charge(strangers, MAX_ANONYMOUS, address, requests),
     chargeFailure: (address) => charge(addresses, MAX_FAILURES, address, 1),
   }
 }

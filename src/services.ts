@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Config } from './config.ts'
 import type { DB } from './db/types.ts'
+import type { ConfigRules } from './integration/config.ts'
 import type { Logger } from './logger.ts'
 import type { RateLimiter } from './rate-limit.ts'
 import type { Sealer } from './sealing/sealer.ts'
@@ -16,4 +17,6 @@ export type Services = Readonly<{
   logger: Logger
   sealer: Sealer
   tokenUsage: TokenUsage
+  /** What may be stored for each integration. */
+  rules: ConfigRules
 }>

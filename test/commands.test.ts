@@ -26,7 +26,7 @@ beforeAll(async () => {
   made = await runCli(['migrate'], { DATA_DIR: template })
   // A command waits ten seconds for this one: it is begun here and looked at last.
   held.DATA_DIR = createTempDir()
-  held.unlock = lockDataDir(held.DATA_DIR)
+  held.unlock = await lockDataDir(held.DATA_DIR)
   held.outcome = runCli(['account', 'list', '--json'], { DATA_DIR: held.DATA_DIR })
 })
 afterAll(() => {

@@ -9,7 +9,6 @@ export const createAccountLoaders = (db: Kysely<DB>) => ({
   account: new DataLoader(async (ids: readonly string[]) =>
     alignByKey(ids, await listAccountsById(db, ids), (account) => account.id, null),
   ),
-  instanceCount: new DataLoader(async (ids: readonly string[]) =>
-    alignByKey(ids, await countInstancesOf(db, ids), (row) => row.accountId, null).map((row) => row?.count ?? 0),
-  ),
+  // A viewer has one account, so there is nothing to batch.
+  instanceCount: new DataLoader((ids: readonly string[]) => Promise.all(ids.map((id) => countInstancesOf(db, id)))),
 })

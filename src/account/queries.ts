@@ -24,10 +24,11 @@ export const listAccountsById = (db: Kysely<DB>, ids: readonly string[]): Promis
 export const findAccountByName = (db: Kysely<DB>, name: string): Promise<Account | undefined> =>
   db.selectFrom('accounts').select(columns).where('name', '=', name).executeTakeFirst()
 
-export const countInstancesOf = (db: Kysely<DB>, accountIds: readonly string[]) =>
-  db
+export async function countInstancesOf(db: Kysely<DB>, accountId: string): Promise<number> {
+  const { count } = await db
     .selectFrom('instances')
-    .select(['account_id as accountId', sql<number>`count(*)::int`.as('count')])
-    .where(sql<boolean>`account_id = any(${accountIds}::uuid[])`)
-    .groupBy('account_id')
-    .execute()
+    .select(sql<number>`count(*)::int`.as('count'))
+    .where('account_id', '=', accountId)
+    .executeTakeFirstOrThrow()
+  return count
+}

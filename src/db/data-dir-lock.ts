@@ -1,5 +1,11 @@
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+
+/** A gateway that holds the lock answers on its socket after so long, or is gone. */
+const START_MS = 30_000
 
 /** Another process uses the embedded database, which only one process may open. */
 export class DataDirInUse extends Error {
@@ -16,12 +22,12 @@ export class DataDirInUse extends Error {
  * A lock whose process is gone (`kill -9`, power loss) is taken over.
  * @throws DataDirInUse
  */
-export function lockDataDir(dataDir: string): () => void {
+export async function lockDataDir(dataDir: string): Promise<() => void> {
   const lock = join(dataDir, 'gateway.lock')
   const mine = join(dataDir, `gateway.lock.${process.pid}`)
   writeFileSync(mine, identify(process.pid), { mode: 0o600 })
   try {
-    while (!tryLink(mine, lock)) removeIfStale(lock, `${mine}.stale`, dataDir)
+    while (!tryLink(mine, lock)) await removeIfStale(lock, `${mine}.stale`, dataDir)
   } finally {
     rmSync(mine, { force: true })
   }
@@ -39,11 +45,11 @@ function tryLink(from: string, to: string): boolean {
   }
 }
 
-function removeIfStale(lock: string, aside: string, dataDir: string): void {
+async function removeIfStale(lock: string, aside: string, dataDir: string): Promise<void> {
   const holder = readIfPresent(lock)
   if (holder === null) return
   const pid = Number.parseInt(holder, 10)
-  if (isHolderAlive(holder, pid)) throw new DataDirInUse(dataDir, pid)
+  if (await isHeld(holder, pid, lock, dataDir)) throw new DataDirInUse(dataDir, pid)
   // Renamed first and read again: another process may have replaced the stale lock by its own meanwhile.
   try {
     renameSync(lock, aside)
@@ -55,6 +61,24 @@ function removeIfStale(lock: string, aside: string, dataDir: string): void {
   rmSync(aside, { force: true })
 }
 
+async function isHeld(holder: string, pid: number, lock: string, dataDir: string): Promise<boolean> {
+  if (placeOf(holder) === placeOf(identify(process.pid))) return isHolderAlive(holder, pid)
+  // Another container's process ids mean nothing here; its gateway answers on the socket, once it has started.
+  for (;;) {
+    if (await answers(join(dataDir, 'operator.sock'))) return true
+    if (Date.now() - statSync(lock).mtimeMs > START_MS) return false
+    await setTimeout(250)
+  }
+}
+
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath)
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+}
+
 function isHolderAlive(holder: string, pid: number): boolean {
   try {
     process.kill(pid, 0)
@@ -64,11 +88,26 @@ function isHolderAlive(holder: string, pid: number): boolean {
   return identify(pid) === holder
 }
 
-/** A process id with, on Linux, its start time: in a container every run may have the same id. */
+/**
+ * A process id with, on Linux, its start time and the namespace in which the id is one: in a container every run may
+ * have the same id.
+ */
 function identify(pid: number): string {
   const stat = readIfPresent(`/proc/${pid}/stat`)
   const startTime = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  return `${pid} ${startTime}`.trim()
+  return [pid, startTime, PLACE].join(' ')
+}
+
+const placeOf = (holder: string): string => holder.split(' ').slice(2).join(' ')
+
+const PLACE = `${hostname()} ${processNamespace()}`
+
+function processNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid')
+  } catch {
+    return ''
+  }
 }
 
 function readIfPresent(path: string): string | null {

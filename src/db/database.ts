@@ -5,6 +5,7 @@ import { Kysely, type LogEvent, PostgresDialect, sql } from 'kysely'
 import type { Logger } from '../logger.ts'
 import { within } from '../within.ts'
 import { lockDataDir } from './data-dir-lock.ts'
+import { migrateToLatest } from './migrate.ts'
 import { PgliteDialect } from './pglite-dialect.ts'
 import type { DB } from './types.ts'
 import { isUnavailable } from './unavailable.ts'
@@ -19,6 +20,8 @@ const CLOSE_TIMEOUT_MS = 500
 
 export type Database = {
   db: Kysely<DB>
+  /** Brings the schema up to date, however long it takes; returns the names of the migrations that were applied. */
+  migrate(): Promise<string[]>
   close(): Promise<void>
 }
 
@@ -64,6 +67,7 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
   }
   return {
     db,
+    migrate: () => migrateWithoutTimeouts(databaseUrl),
     close: async () => {
       const closed = db.destroy().then(() => true)
       if (await within(CLOSE_TIMEOUT_MS, closed)) return
@@ -85,6 +89,19 @@ export class DatabaseUnreachable extends Error {
       { cause },
     )
     this.name = 'DatabaseUnreachable'
+  }
+}
+
+/** On connections of its own: another node's migration is waited for, and an index takes as long as it takes. */
+async function migrateWithoutTimeouts(databaseUrl: string): Promise<string[]> {
+  const { Pool } = (await import('pg')).default
+  const pool = new Pool({ connectionString: databaseUrl, application_name: 'switchboard migration', max: 2 })
+  pool.on('connect', (client) => client.on('error', () => undefined))
+  const db = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) })
+  try {
+    return await migrateToLatest(db)
+  } finally {
+    await db.destroy()
   }
 }
 
@@ -114,13 +131,14 @@ const PG_PARSERS = { [BYTEA]: (hex: string) => Buffer.from(hex.slice(2), 'hex') 
 
 async function openEmbedded({ dataDir, onStatement }: DatabaseOptions): Promise<Database> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const unlock = lockDataDir(dataDir)
+  const unlock = await lockDataDir(dataDir)
   try {
     const { PGlite } = await import('@electric-sql/pglite')
     const pglite = await PGlite.create({ dataDir: join(dataDir, 'postgres'), parsers: PG_PARSERS })
     const db = new Kysely<DB>({ dialect: new PgliteDialect(pglite), ...(onStatement && { log: onStatement }) })
     return {
       db,
+      migrate: () => migrateToLatest(db),
       close: async () => {
         await db.destroy()
         unlock()

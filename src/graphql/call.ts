@@ -37,8 +37,16 @@ export class Call {
     this.#isCharged = true
     const charge = await this.services.limiter.charge(principalOf(viewer), requests)
     setRateLimitHeaders(this.response, charge)
-    if (!charge.granted) throw rateLimited(charge)
-    return charge
+    return granted(charge)
+  }
+
+  /**
+   * Counts the call of somebody without a token.
+   * @throws GatewayError RATE_LIMITED
+   */
+  async chargeAnonymous(requests: number): Promise<void> {
+    this.#isCharged = true
+    granted(await this.services.limiter.chargeAnonymous(this.#clientAddress, requests))
   }
 
   /**
@@ -46,9 +54,11 @@ export class Call {
    * @throws GatewayError RATE_LIMITED
    */
   async chargeFailedGuess(): Promise<void> {
-    const { limiter, config } = this.services
-    const charge = await limiter.chargeFailure(clientAddressOf(this.request, config.trustProxy))
-    if (!charge.granted) throw rateLimited(charge)
+    granted(await this.services.limiter.chargeFailure(this.#clientAddress))
+  }
+
+  get #clientAddress(): string {
+    return clientAddressOf(this.request, this.services.config.trustProxy)
   }
 
   /** The answer has a secret in it that is shown this once. */
@@ -61,8 +71,16 @@ export class Call {
    * @throws GatewayError RATE_LIMITED
    */
   async chargeRefusal(): Promise<void> {
-    if (this.viewer && !this.#isCharged) await this.charge(this.viewer, 1)
+    if (this.#isCharged) return
+    if (this.viewer) await this.charge(this.viewer, 1)
+    else await this.chargeAnonymous(1)
   }
+}
+
+/** @throws GatewayError RATE_LIMITED */
+function granted(charge: Charge): Charge {
+  if (!charge.granted) throw rateLimited(charge)
+  return charge
 }
 
 /** What Yoga carries from the request to the plugins. */

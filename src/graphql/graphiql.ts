@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { GraphiQLOptions } from 'graphql-yoga'
 
 /** Empty counts as no token, with which the schema still loads; a placeholder would be refused. */
@@ -36,7 +37,7 @@ const VIEWER = `query Viewer {
 `
 
 /** Example tabs, shown until the user has tabs of their own. */
-export const graphiqlOptions: GraphiQLOptions = {
+const graphiqlOptions: GraphiQLOptions = {
   title: 'Switchboard GraphiQL',
   // The first tab takes its headers from here, and so does every new one.
   defaultHeaders: HEADERS,
@@ -57,8 +58,17 @@ try {
 </script>
 <div id="root">`
 
-/** The page with all its scripts inside, 9 MB, so it is loaded when it is first asked for. */
-export async function renderGraphiQL(options?: GraphiQLOptions): Promise<string> {
-  const { renderGraphiQL: render } = await import('@graphql-yoga/render-graphiql')
-  return render(options).replace('<div id="root">', () => KEEP_TAB_ON_RELOAD)
+let page: Promise<Buffer> | undefined
+
+/** The page with all its scripts inside, 9 MB: loaded when it is first asked for, and one copy for everybody. */
+export function graphiqlPage(): Promise<Buffer> {
+  page ??= (async () => {
+    const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql')
+    return Buffer.from(renderGraphiQL(graphiqlOptions).replace('<div id="root">', () => KEEP_TAB_ON_RELOAD))
+  })()
+  return page
 }
+
+/** A browser that opens the address, as opposed to a program that asks a query. */
+export const wantsGraphiQL = ({ method, headers }: IncomingMessage): boolean =>
+  (method === 'GET' || method === 'HEAD') && Boolean(headers.accept?.includes('text/html'))

@@ -7,7 +7,7 @@ import { replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 import { identify } from '../viewer/identify.ts'
 import { Call, type ServerContext } from './call.ts'
-import { graphiqlOptions, renderGraphiQL } from './graphiql.ts'
+import { graphiqlPage, wantsGraphiQL } from './graphiql.ts'
 import { createDocumentCache, useAdmission, useErrorPresentation, useLimits } from './plugins.ts'
 import { schema } from './schema.ts'
 
@@ -24,9 +24,8 @@ export function createGraphQLHandler(services: Services): GraphQLHandler {
     schema,
     plugins: [useLimits(config.introspection), useAdmission(), useErrorPresentation()],
     parserAndValidationCache: { documentCache: createDocumentCache(), errorCache: createDocumentCache() },
-    graphiql: config.graphiql && graphiqlOptions,
-    renderGraphiQL,
-    // Done here, once for all of the gateway: CORS, masking, the log, the limit of the body.
+    // Done here, once for all of the gateway: the page, CORS, masking, the log, the limit of the body.
+    graphiql: false,
     cors: false,
     maskedErrors: false,
     logging: false,
@@ -37,6 +36,10 @@ export function createGraphQLHandler(services: Services): GraphQLHandler {
 
   return async (request, response, { query, requestId }) => {
     if (request.method === 'OPTIONS') return replyEmpty(response, 204)
+    if (config.graphiql && wantsGraphiQL(request)) {
+      response.setHeader('Content-Type', 'text/html; charset=utf-8')
+      return replyText(response, 200, await graphiqlPage())
+    }
     try {
       const viewer = await identify(services, request)
       const call = new Call(services, request, response, requestId, viewer)
@@ -55,24 +58,23 @@ export function createGraphQLHandler(services: Services): GraphQLHandler {
 
 /** Writes what Yoga answered; headers that are set already stay. */
 async function send(response: ServerResponse, answer: Response): Promise<void> {
-  if (answer.status === 406) {
-    throw badRequest(
-      'The answer can be application/graphql-response+json or application/json: send Accept with one of them',
-      406,
-    )
-  }
   answer.headers.forEach((value, name) => response.setHeader(name, value))
   replyText(response, answer.status, await answer.text())
 }
 
 /** Checks the form of the request and reads its body, which Yoga then finds parsed. */
 async function prepare(request: IncomingMessage, response: ServerResponse, query: string): Promise<void> {
+  if (!acceptsJson(request.headers.accept)) {
+    throw badRequest('The answer is application/graphql-response+json or application/json: accept one of them', 406)
+  }
   if (request.method === 'POST') {
     const body = await readJsonBody(request)
     if (Array.isArray(body)) throw badRequest('Batches are not possible: send one operation in a request')
     if (typeof body !== 'object' || body === null || Object.keys(body).length === 0) {
       throw badRequest('The body has to be a JSON object with the key "query"')
     }
+    // Some clients send an empty name for none.
+    if ('operationName' in body && body.operationName === '') delete body.operationName
     Object.assign(request, { body })
   } else if (request.method === 'GET') {
     const parameters = new URLSearchParams(query)
@@ -82,6 +84,10 @@ async function prepare(request: IncomingMessage, response: ServerResponse, query
     throw badRequest('Method not allowed', 405)
   }
 }
+
+/** Checked before anything is executed, since a mutation whose answer cannot be told has happened all the same. */
+const acceptsJson = (accept = '*/*'): boolean =>
+  accept.split(',').some((type) => /^\s*(\*\/\*|application\/(\*|json|graphql-response\+json))\s*(;|$)/i.test(type))
 
 function refuseBrokenJson(name: string, text: string | null): void {
   try {

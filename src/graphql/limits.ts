@@ -1,10 +1,12 @@
-import { type DocumentNode, type FragmentDefinitionNode, Kind, type SelectionSetNode } from 'graphql'
+import { type DocumentNode, type FragmentDefinitionNode, Kind, type SelectionSetNode, visit } from 'graphql'
 import { GatewayError } from '../errors.ts'
 
 /** Most lexical tokens of a document; the parser stops there. */
 export const MAX_TOKENS = 2_000
 
 const LIMITS = { depth: 12, fields: 200, rootFields: 20, aliases: 20 } as const
+/** Fields written in the whole document, unused fragments included: validation compares each with its neighbours. */
+const MAX_WRITTEN_FIELDS = 250
 /** Introspection is deep and broad by nature and has its own ceiling; its list nesting is bounded by graphql's own rule. */
 const INTROSPECTION_LIMITS = { introspectionDepth: 20, introspectionFields: 500 } as const
 
@@ -19,15 +21,23 @@ const WORDS: Record<keyof Cost, string> = {
   introspectionFields: 'introspection fields',
 }
 
+const tooComplex = (what: string, limit: number) =>
+  new GatewayError(
+    'QUERY_TOO_COMPLEX',
+    `The operation has ${what}; at most ${limit} are possible. Ask for less, or in several requests`,
+  )
+
 /** Why a document is refused before anything else looks at it, or null. Fragments count where they are used. */
 export function findExcess(document: DocumentNode): GatewayError | null {
-  const cost = costOf(document)
-  for (const [measure, limit] of Object.entries({ ...LIMITS, ...INTROSPECTION_LIMITS }) as [keyof Cost, number][]) {
-    if (cost[measure] > limit) {
-      return new GatewayError(
-        'QUERY_TOO_COMPLEX',
-        `The operation has ${cost[measure]} ${WORDS[measure]}; at most ${limit} are possible. Ask for less, or in several requests`,
-      )
+  const { cost, cycle } = measure(document)
+  const written = countFields(document)
+  if (cycle) {
+    return new GatewayError('GRAPHQL_VALIDATION_FAILED', `The fragment "${cycle}" spreads itself. Take the spread out`)
+  }
+  if (written > MAX_WRITTEN_FIELDS) return tooComplex(`${written} fields written in its document`, MAX_WRITTEN_FIELDS)
+  for (const [name, limit] of Object.entries({ ...LIMITS, ...INTROSPECTION_LIMITS }) as [keyof Cost, number][]) {
+    if (cost[name] > limit) {
+      return tooComplex(`${cost[name]} ${WORDS[name]}`, limit)
     }
   }
   return null
@@ -42,19 +52,20 @@ const nothing = (): Cost => ({
   introspectionFields: 0,
 })
 
-/** The largest cost among the operations of a document, in time linear in its size. */
-function costOf(document: DocumentNode): Cost {
+/** The largest cost among the operations of a document, and what validation would find costly, in time linear in its size. */
+function measure(document: DocumentNode): { cost: Cost; cycle: string | null } {
+  let cycle: string | null = null
   const fragments = new Map<string, FragmentDefinitionNode>()
   for (const definition of document.definitions) {
     if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition)
   }
-  const costOfFragment = new Map<string, Cost>()
+  const costOfFragment = new Map<string, Cost | 'being measured'>()
 
   const ofFragment = (name: string): Cost => {
     const known = costOfFragment.get(name)
-    if (known) return known
-    // A cycle, which validation reports, ends here because the fragment is known while it is measured.
-    costOfFragment.set(name, nothing())
+    if (known === 'being measured') cycle = name
+    if (known) return known === 'being measured' ? nothing() : known
+    costOfFragment.set(name, 'being measured')
     const fragment = fragments.get(name)
     const cost = fragment ? ofSelections(fragment.selectionSet) : nothing()
     costOfFragment.set(name, cost)
@@ -81,10 +92,17 @@ function costOf(document: DocumentNode): Cost {
   for (const definition of document.definitions) {
     if (definition.kind !== Kind.OPERATION_DEFINITION) continue
     const cost = ofSelections(definition.selectionSet)
-    for (const measure of Object.keys(cost) as (keyof Cost)[])
-      largest[measure] = Math.max(largest[measure], cost[measure])
+    for (const name of Object.keys(cost) as (keyof Cost)[]) largest[name] = Math.max(largest[name], cost[name])
   }
-  return largest
+  // Fragments that nothing uses are validated, too.
+  for (const name of fragments.keys()) ofFragment(name)
+  return { cost: largest, cycle }
+}
+
+function countFields(document: DocumentNode): number {
+  let fields = 0
+  visit(document, { Field: () => void fields++ })
+  return fields
 }
 
 const isIntrospection = (name: string) => name === '__schema' || name === '__type'

@@ -61,7 +61,7 @@ export function useAdmission(): GatewayPlugin {
       try {
         const rootFields = rootFieldsOf(args.schema, args.document, operation, args.variableValues)
         if (!viewer) {
-          if (rootFields.every((name) => name.startsWith('__'))) return
+          if (rootFields.every((name) => name.startsWith('__'))) return await call.chargeAnonymous(rootFields.length)
           throw await refuse(services, call.request)
         }
         const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))

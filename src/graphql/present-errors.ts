@@ -2,6 +2,7 @@ import { type ExecutionResult, GraphQLError, Kind } from 'graphql'
 import { ERROR_CODES, type ErrorCode, GatewayError } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
 import type { Call } from './call.ts'
+import { withoutValues } from './without-values.ts'
 
 /** Longest message that echoes what a user sent. */
 const MAX_MESSAGE_LENGTH = 500
@@ -33,11 +34,12 @@ function expectedError(error: GraphQLError, isExecuted: boolean, suggestions: bo
   const original = error instanceof GatewayError ? error : error.originalError
   if (original instanceof GatewayError) return original
   const { code, http } = error.extensions as { code?: string; http?: { status?: number; spec?: boolean } }
-  const message = suggestions ? error.message : error.message.replace(/ Did you mean .*$/, '')
+  const message = withoutValues(suggestions ? error.message : error.message.replace(/ Did you mean .*$/, ''))
   if (code === 'GRAPHQL_PARSE_FAILED' || code === 'GRAPHQL_VALIDATION_FAILED') return new GatewayError(code, message)
   // Yoga's refusals of a request's form, and graphql's of an operation name or an argument.
   const isYogaRefusal = code !== undefined && !(code in ERROR_CODES) && http?.status !== undefined && http.status < 500
-  const isBadArgument = !error.originalError && code === undefined && (!isExecuted || isAtArgument(error))
+  const said = original instanceof GraphQLError ? original : error
+  const isBadArgument = !said.originalError && code === undefined && (!isExecuted || isAtArgument(said))
   if (isYogaRefusal || isBadArgument) return new GatewayError('BAD_USER_INPUT', message, {}, http?.status)
   return null
 }

@@ -1,4 +1,5 @@
 import {
+  coerceInputValue,
   type GraphQLSchema,
   getVariableValues,
   type OperationDefinitionNode,
@@ -6,9 +7,12 @@ import {
   Kind,
   type FragmentDefinitionNode,
   type GraphQLError,
+  isInputType,
+  typeFromAST,
 } from 'graphql'
 import { collectFields } from 'graphql/execution/collectFields.js'
-import { GatewayError } from '../errors.ts'
+import { badUserInput, GatewayError } from '../errors.ts'
+import { withoutValues } from './without-values.ts'
 
 /**
  * The names of the root fields that an operation will execute, one per key of the answer: `@skip` and `@include` are
@@ -24,17 +28,27 @@ export function rootFieldsOf(
   const { errors, coerced } = getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {}, {
     maxErrors: 1,
   })
-  if (errors?.[0]) throw badVariable(errors[0])
+  if (errors?.[0]) throw badVariable(schema, errors[0], variables ?? {})
   const rootType = schema.getRootType(operation.operation)
   if (!coerced || !rootType) return []
   const fields = collectFields(schema, fragmentsOf(document), coerced, rootType, operation.selectionSet)
   return [...fields.values()].map(([field]) => field?.name.value ?? '')
 }
 
-function badVariable(error: GraphQLError): GatewayError {
+/** graphql prints the whole value into its message, secrets and all: the place and the reason are found again without it. */
+function badVariable(schema: GraphQLSchema, error: GraphQLError, variables: Record<string, unknown>): GatewayError {
   const node = error.nodes?.[0]
-  const field = node?.kind === Kind.VARIABLE_DEFINITION ? node.variable.name.value : undefined
-  return new GatewayError('BAD_USER_INPUT', error.message, field ? { field } : {})
+  if (node?.kind !== Kind.VARIABLE_DEFINITION) return new GatewayError('BAD_USER_INPUT', withoutValues(error.message))
+  const name = node.variable.name.value
+  const type = typeFromAST(schema, node.type)
+  let found: { field: string; reason: string } | undefined
+  if (isInputType(type)) {
+    coerceInputValue(variables[name], type, (path, _value, { message }) => {
+      found ??= { field: [name, ...path].join('.'), reason: withoutValues(message) }
+    })
+  }
+  const { field, reason } = found ?? { field: name, reason: withoutValues(error.message) }
+  return badUserInput(field, `${field}: ${reason}`)
 }
 
 function fragmentsOf(document: DocumentNode): Record<string, FragmentDefinitionNode> {

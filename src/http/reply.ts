@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 
 /** Ends a response with a text whose type is set already; for HEAD, Node leaves the body out. */
-export function replyText(response: ServerResponse, status: number, text: string): void {
+export function replyText(response: ServerResponse, status: number, text: string | Buffer): void {
   response.writeHead(status, { 'Content-Length': Buffer.byteLength(text) })
   response.end(text)
 }

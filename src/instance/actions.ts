@@ -66,8 +66,7 @@ async function refuseOverQuota(transaction: Kysely<DB>, accountId: string): Prom
     .executeTakeFirst()
   const quota = account?.instance_quota ?? null
   if (quota === null) return
-  const [counted] = await countInstancesOf(transaction, [accountId])
-  if ((counted?.count ?? 0) >= quota) {
+  if ((await countInstancesOf(transaction, accountId)) >= quota) {
     throw new GatewayError(
       'QUOTA_EXCEEDED',
       `The quota of the account is used up (${quota}). Delete an instance, or ask the operator for more`,
@@ -77,6 +76,7 @@ async function refuseOverQuota(transaction: Kysely<DB>, accountId: string): Prom
 
 /**
  * Writes to an instance that the viewer sees, one writer at a time, and returns it as it is then.
+ * @param isChange whether the result is a change that `updatedAt` tells
  * @throws GatewayError INSTANCE_NOT_FOUND
  */
 export async function writeInstance<Result>(
@@ -84,11 +84,13 @@ export async function writeInstance<Result>(
   viewer: Viewer,
   ref: InstanceRef,
   write: InstanceWrite<Result>,
+  isChange: (result: Result) => boolean = () => true,
 ): Promise<{ instance: Instance; result: Result }> {
   return inTransaction(db, async (transaction) => {
     const locked = await lockInstance(transaction, viewer, ref)
     if (!locked) throw instanceNotFound()
     const result = await write(transaction, locked.id)
+    if (!isChange(result)) return { instance: locked, result }
     const instance = await transaction
       .updateTable('instances')
       .set({ updated_at: sql`clock_timestamp()` })
@@ -106,10 +108,16 @@ export async function rotateInstanceToken(
   ref: InstanceRef,
 ): Promise<{ instance: Instance; token: string }> {
   const token = generateToken('instance')
-  const { instance } = await writeInstance(db, viewer, ref, async (transaction, instanceId) => {
-    await revokeTokensOf(transaction, { instanceId })
-    await insertToken(transaction, { kind: 'instance', instanceId, token })
-  })
+  const { instance } = await writeInstance(
+    db,
+    viewer,
+    ref,
+    async (transaction, instanceId) => {
+      await revokeTokensOf(transaction, { instanceId })
+      await insertToken(transaction, { kind: 'instance', instanceId, token })
+    },
+    () => false,
+  )
   return { instance, token }
 }
 

@@ -4,7 +4,7 @@ import type { Context } from '../graphql/context.ts'
 import { builder } from '../graphql/builder.ts'
 import { setChatwoot, setProxy, setS3, setWebhook, setWebsocket, updateSettings } from '../integration/actions.ts'
 import { ChatwootConfigInput } from '../integration/chatwoot.ts'
-import { configRules, settingsRule } from '../integration/config.ts'
+import { settingsRule } from '../integration/config.ts'
 import { ProxyConfigInput } from '../integration/proxy.ts'
 import { DEFAULT_WEBHOOK_LABEL } from '../integration/queries.ts'
 import { S3ConfigInput } from '../integration/s3.ts'
@@ -60,10 +60,9 @@ const CreateInstancePayload = builder.objectRef<Created>('CreateInstancePayload'
 
 /** Every integration that was given, checked; what is missing stays unconfigured. */
 function readIntegrations(
-  { config, sealer }: Context['services'],
+  { rules, sealer }: Context['services'],
   input: typeof CreateInstanceInput.$inferInput,
 ): InstanceWrite<void> {
-  const rules = configRules(config.allowPrivateAddresses)
   const { webhook, websocket, chatwoot, proxy, settings, s3 } = validate(
     z.object({
       webhook: rules.webhook.nullish(),

@@ -2,12 +2,10 @@ import { builder } from '../graphql/builder.ts'
 import { enumValues } from '../graphql/enum-values.ts'
 import { Instance } from '../instance/type.ts'
 import type { Chatwoot } from './queries.ts'
-import { writeInstance } from '../instance/actions.ts'
+import { configure, readConfigInput } from '../instance/configure.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import type { Instance as InstanceRow } from '../instance/queries.ts'
-import { validate } from '../validate.ts'
 import { setChatwoot } from './actions.ts'
-import { configRules } from './config.ts'
 
 const ChatwootStatus = builder.enumType('ChatwootStatus', {
   description: 'State of a Chatwoot bridge.',
@@ -102,13 +100,12 @@ builder.mutationField('setChatwoot', (t) =>
     nullable: true,
     description: 'Replace the Chatwoot bridge.',
     args: { input: t.arg({ type: SetChatwootInput, required: true }) },
-    resolve: async (_root, { input }, { viewer, services, loaders }) => {
-      const rule = configRules(services.config.allowPrivateAddresses).chatwoot
-      const config = validate(rule, input.config, 'input.config')
-      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
-        setChatwoot(transaction, services.sealer, id, config),
+    resolve: async (_root, { input }, context) => {
+      const { rules, sealer } = context.services
+      const config = readConfigInput(rules.chatwoot, input)
+      const { instance } = await configure(context, input, (transaction, id) =>
+        setChatwoot(transaction, sealer, id, config),
       )
-      loaders.forget()
       return { instance }
     },
   }),

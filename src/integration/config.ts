@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isPublicHost, normaliseHost } from '../address-guard.ts'
+import { NAME_RULE, parseName } from '../name.ts'
 import { EVENT_NAMES } from './events.ts'
 
 /*
@@ -18,19 +19,25 @@ const text = (max: number, empty = NEEDED) =>
     .min(1, empty)
     .max(max, `has to be at most ${max} characters long`)
     .refine((value) => !INVISIBLE.test(value), 'may not contain control characters')
+    .refine((value) => value.trim() !== '', empty)
 
-/** A webhook's label, by which it is replaced and deleted. */
-export const labelRule = text(100, 'may not be empty').refine(
-  (label) => label === label.trim(),
-  'may not begin or end with a space',
-)
+/** A webhook's label, by which it is replaced and deleted; written like a name. */
+export const labelRule = z.string().transform((text, context) => {
+  const label = parseName(text)
+  if (label !== null) return label
+  context.addIssue(`has to be ${NAME_RULE}`)
+  return z.NEVER
+})
 
 /** A value that travels in an HTTP header, or a credential. */
 const secret = (max: number) =>
   z
     .string()
     .max(max, `has to be at most ${max} characters long`)
-    .regex(/^[\x20-\x7e]+$/, 'has to be printable ASCII and not empty; null clears it')
+    .regex(
+      /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/,
+      'has to be printable ASCII without spaces around it; null clears it',
+    )
     .nullish()
 
 const events = z
@@ -53,7 +60,8 @@ const address = (allowPrivate: boolean, empty = NEEDED) =>
 
 function isAllowedUrl(value: string, allowPrivate: boolean): boolean {
   if (!/^https?:\/\/[^/\\]/i.test(value) || /\s/.test(value) || !URL.canParse(value)) return false
-  const { protocol, username, password, hostname } = new URL(value)
+  const { protocol, username, password, hostname, port, hash } = new URL(value)
+  if (port === '0' || hash) return false
   if (username || password || /^[^/]*\/\/[^/?#]*@/.test(value)) return false
   return allowPrivate || (protocol === 'https:' && isPublicHost(hostname))
 }
@@ -108,15 +116,16 @@ export const configRules = (allowPrivate: boolean) => ({
     host: host(allowPrivate),
     port: number(1, 65_535),
     protocol: z.enum(['http', 'https', 'socks5']),
-    username: text(255, NOT_EMPTY).nullish(),
+    username: text(255, NOT_EMPTY)
+      .refine((value) => !value.includes(':'), 'may not contain a colon')
+      .nullish(),
     password: secret(255),
   }),
   s3: switched({
     region: text(64).regex(/^[A-Za-z0-9-]+$/, 'has to be letters, digits and -'),
-    bucket: text(63).regex(
-      /^[a-z0-9][a-z0-9.-]+[a-z0-9]$/,
-      'has to be a bucket name: 3 to 63 lower case letters, digits, . and -',
-    ),
+    bucket: text(63)
+      .regex(/^[a-z0-9][a-z0-9.-]+[a-z0-9]$/, 'has to be a bucket name: 3 to 63 lower case letters, digits, . and -')
+      .refine((value) => !/^[\d.]+$/.test(value), 'may not look like an address'),
     endpoint: address(allowPrivate, NOT_EMPTY).nullish(),
     pathPrefix: text(512, NOT_EMPTY)
       .refine((value) => !value.split('/').includes('..'), 'may not contain ..')
@@ -127,12 +136,12 @@ export const configRules = (allowPrivate: boolean) => ({
   }),
 })
 
-type Rules = ReturnType<typeof configRules>
-export type WebhookConfig = z.infer<Rules['webhook']>
-export type WebsocketConfig = z.infer<Rules['websocket']>
-export type ChatwootConfig = z.infer<Rules['chatwoot']>
-export type ProxyConfig = z.infer<Rules['proxy']>
-export type S3Config = z.infer<Rules['s3']>
+export type ConfigRules = ReturnType<typeof configRules>
+export type WebhookConfig = z.infer<ConfigRules['webhook']>
+export type WebsocketConfig = z.infer<ConfigRules['websocket']>
+export type ChatwootConfig = z.infer<ConfigRules['chatwoot']>
+export type ProxyConfig = z.infer<ConfigRules['proxy']>
+export type S3Config = z.infer<ConfigRules['s3']>
 
 const flag = z.boolean('may not be null; leave it out to keep it').optional()
 

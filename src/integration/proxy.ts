@@ -2,12 +2,10 @@ import { builder } from '../graphql/builder.ts'
 import { enumValues } from '../graphql/enum-values.ts'
 import { Instance } from '../instance/type.ts'
 import type { Proxy } from './queries.ts'
-import { writeInstance } from '../instance/actions.ts'
+import { configure, readConfigInput } from '../instance/configure.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import type { Instance as InstanceRow } from '../instance/queries.ts'
-import { validate } from '../validate.ts'
 import { setProxy } from './actions.ts'
-import { configRules } from './config.ts'
 
 const ProxyProtocol = builder.enumType('ProxyProtocol', {
   description: 'Proxy protocols.',
@@ -84,13 +82,12 @@ builder.mutationField('setProxy', (t) =>
     nullable: true,
     description: 'Replace the proxy; used from the next opening of the link.',
     args: { input: t.arg({ type: SetProxyInput, required: true }) },
-    resolve: async (_root, { input }, { viewer, services, loaders }) => {
-      const rule = configRules(services.config.allowPrivateAddresses).proxy
-      const config = validate(rule, input.config, 'input.config')
-      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
-        setProxy(transaction, services.sealer, id, config),
+    resolve: async (_root, { input }, context) => {
+      const { rules, sealer } = context.services
+      const config = readConfigInput(rules.proxy, input)
+      const { instance } = await configure(context, input, (transaction, id) =>
+        setProxy(transaction, sealer, id, config),
       )
-      loaders.forget()
       return { instance }
     },
   }),

@@ -1,12 +1,10 @@
 import { builder } from '../graphql/builder.ts'
 import { Instance } from '../instance/type.ts'
 import type { S3 } from './queries.ts'
-import { writeInstance } from '../instance/actions.ts'
+import { configure, readConfigInput } from '../instance/configure.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import type { Instance as InstanceRow } from '../instance/queries.ts'
-import { validate } from '../validate.ts'
 import { setS3 } from './actions.ts'
-import { configRules } from './config.ts'
 
 const S3Integration = builder.objectRef<S3>('S3Integration').implement({
   description: 'S3-compatible media storage.',
@@ -81,13 +79,10 @@ builder.mutationField('setS3', (t) =>
     nullable: true,
     description: 'Replace the media storage.',
     args: { input: t.arg({ type: SetS3Input, required: true }) },
-    resolve: async (_root, { input }, { viewer, services, loaders }) => {
-      const rule = configRules(services.config.allowPrivateAddresses).s3
-      const config = validate(rule, input.config, 'input.config')
-      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
-        setS3(transaction, services.sealer, id, config),
-      )
-      loaders.forget()
+    resolve: async (_root, { input }, context) => {
+      const { rules, sealer } = context.services
+      const config = readConfigInput(rules.s3, input)
+      const { instance } = await configure(context, input, (transaction, id) => setS3(transaction, sealer, id, config))
       return { instance }
     },
   }),

@@ -2,7 +2,7 @@ import { builder } from '../graphql/builder.ts'
 import { Instance } from '../instance/type.ts'
 import type { Settings } from './queries.ts'
 import { badUserInput } from '../errors.ts'
-import { writeInstance } from '../instance/actions.ts'
+import { configure } from '../instance/configure.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import type { Instance as InstanceRow } from '../instance/queries.ts'
 import { validate } from '../validate.ts'
@@ -72,13 +72,10 @@ builder.mutationField('updateSettings', (t) =>
     nullable: true,
     description: 'Change the settings that are given.',
     args: { input: t.arg({ type: UpdateSettingsInput, required: true }) },
-    resolve: async (_root, { input }, { viewer, services, loaders }) => {
+    resolve: async (_root, { input }, context) => {
       const patch = validate(settingsRule, input.patch, 'input.patch')
       if (Object.keys(patch).length === 0) throw badUserInput('input.patch', 'input.patch has to name a setting')
-      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
-        updateSettings(transaction, id, patch),
-      )
-      loaders.forget()
+      const { instance } = await configure(context, input, (transaction, id) => updateSettings(transaction, id, patch))
       return { instance }
     },
   }),

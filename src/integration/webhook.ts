@@ -3,12 +3,12 @@ import { Instance } from '../instance/type.ts'
 import { EventType } from './event-type.ts'
 import { eventsInEffect } from './events.ts'
 import { DEFAULT_WEBHOOK_LABEL, type ShownWebhook, webhookOff } from './queries.ts'
-import { writeInstance } from '../instance/actions.ts'
+import { configure, readConfigInput } from '../instance/configure.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import type { Instance as InstanceRow } from '../instance/queries.ts'
 import { validate } from '../validate.ts'
 import { deleteWebhook, setWebhook } from './actions.ts'
-import { configRules, labelRule } from './config.ts'
+import { labelRule } from './config.ts'
 
 const Webhook = builder.objectRef<ShownWebhook>('Webhook').implement({
   description: 'Delivery of events by HTTP POST.',
@@ -94,14 +94,13 @@ builder.mutationField('setWebhook', (t) =>
     nullable: true,
     description: 'Create or replace the webhook of a label. At most 3 enabled ones: QUOTA_EXCEEDED.',
     args: { input: t.arg({ type: SetWebhookInput, required: true }) },
-    resolve: async (_root, { input }, { viewer, services, loaders }) => {
+    resolve: async (_root, { input }, context) => {
+      const { rules, sealer } = context.services
       const label = validate(labelRule, input.label, 'input.label')
-      const rule = configRules(services.config.allowPrivateAddresses).webhook
-      const config = validate(rule, input.config, 'input.config')
-      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
-        setWebhook(transaction, services.sealer, id, label, config),
+      const config = readConfigInput(rules.webhook, input)
+      const { instance } = await configure(context, input, (transaction, id) =>
+        setWebhook(transaction, sealer, id, label, config),
       )
-      loaders.forget()
       return { instance, label }
     },
   }),
@@ -134,15 +133,14 @@ builder.mutationField('deleteWebhook', (t) =>
     nullable: true,
     description: 'Remove the webhook of a label.',
     args: { input: t.arg({ type: DeleteWebhookInput, required: true }) },
-    resolve: async (_root, { input }, { viewer, services, loaders }) => {
+    resolve: async (_root, { input }, context) => {
       const label = validate(labelRule, input.label, 'input.label')
-      const { instance, result: wasThere } = await writeInstance(
-        services.db,
-        viewer,
-        input.instance,
+      const { instance, result: wasThere } = await configure(
+        context,
+        input,
         (transaction, id) => deleteWebhook(transaction, id, label),
+        (wasDeleted) => wasDeleted,
       )
-      loaders.forget()
       return { instance, deletedLabel: wasThere ? label : null }
     },
   }),

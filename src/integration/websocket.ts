@@ -3,12 +3,10 @@ import { Instance } from '../instance/type.ts'
 import { EventType } from './event-type.ts'
 import { eventsInEffect } from './events.ts'
 import type { Websocket } from './queries.ts'
-import { writeInstance } from '../instance/actions.ts'
+import { configure, readConfigInput } from '../instance/configure.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import type { Instance as InstanceRow } from '../instance/queries.ts'
-import { validate } from '../validate.ts'
 import { setWebsocket } from './actions.ts'
-import { configRules } from './config.ts'
 
 const WebsocketIntegration = builder.objectRef<Websocket>('WebsocketIntegration').implement({
   description: "Delivery of events on the instance's own WebSocket.",
@@ -70,13 +68,10 @@ builder.mutationField('setWebsocket', (t) =>
     nullable: true,
     description: "Replace the event WebSocket's configuration.",
     args: { input: t.arg({ type: SetWebsocketInput, required: true }) },
-    resolve: async (_root, { input }, { viewer, services, loaders }) => {
-      const rule = configRules(services.config.allowPrivateAddresses).websocket
-      const config = validate(rule, input.config, 'input.config')
-      const { instance } = await writeInstance(services.db, viewer, input.instance, (transaction, id) =>
-        setWebsocket(transaction, id, config),
-      )
-      loaders.forget()
+    resolve: async (_root, { input }, context) => {
+      const { rules } = context.services
+      const config = readConfigInput(rules.websocket, input)
+      const { instance } = await configure(context, input, (transaction, id) => setWebsocket(transaction, id, config))
       return { instance }
     },
   }),

@@ -11,7 +11,7 @@ import { rotateKeys } from '../sealing/rotate.ts'
 import type { Sealer } from '../sealing/sealer.ts'
 import { isRefusedToken, refusedToken, revokeToken } from '../token/actions.ts'
 import { listTokens } from '../token/queries.ts'
-import { isChosenToken, MAX_TOKEN_LENGTH, MIN_IMPORTED_LENGTH } from '../token/token.ts'
+import { IMPORTED_TOKEN_RULE, isChosenToken, MIN_IMPORTED_LENGTH } from '../token/token.ts'
 
 /** What an operator typed: positional arguments and options, all text. */
 export type CommandInput = { args: readonly string[]; options: Readonly<Partial<Record<OptionName, string>>> }
@@ -154,10 +154,7 @@ async function imported<Made>(token: string | undefined, make: (token?: string) 
     return await make(token)
   } catch (error) {
     if (!isRefusedToken(error)) throw error
-    throw badUserInput(
-      'token',
-      `${error.message}. (An operator may import ${MIN_IMPORTED_LENGTH} to ${MAX_TOKEN_LENGTH} characters; 32 or more are safe)`,
-    )
+    throw badUserInput('token', `The token cannot be used. It has to be ${IMPORTED_TOKEN_RULE}; try another one`)
   }
 }
 

@@ -3,6 +3,7 @@ import { createServer, request as httpRequest } from 'node:http'
 import { join, relative } from 'node:path'
 import { z } from 'zod'
 import { readJsonBody } from '../http/body.ts'
+import { prepareDrain } from '../http/drain.ts'
 import { replyJson } from '../http/reply.ts'
 import { presentFailure } from '../failure.ts'
 import type { CommandTools } from './commands.ts'
@@ -10,6 +11,9 @@ import { type CommandRequest, type CommandResult, runCommand } from './run.ts'
 
 /** Longest socket path that all systems take. */
 const MAX_SOCKET_PATH = 103
+
+/** How long a stop waits for running commands. */
+const DRAIN_MS = 1_000
 
 /** How long a command waits for the running gateway. */
 const ANSWER_TIMEOUT_MS = 60_000
@@ -48,6 +52,7 @@ export async function serveCommands(tools: CommandTools, dataDir: string): Promi
       })
       .then((result) => replyJson(response, 200, JSON.stringify(result)))
   })
+  const drain = prepareDrain(server, DRAIN_MS)
   // The data folder's lock is ours, so a socket that is there was left by a process that is gone.
   rmSync(path, { force: true })
   const umask = process.umask(0o177)
@@ -59,11 +64,9 @@ export async function serveCommands(tools: CommandTools, dataDir: string): Promi
     process.umask(umask)
   }
   return {
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeIdleConnections()
-      }),
+    close: async () => {
+      await drain()
+    },
   }
 }
 

@@ -15,8 +15,9 @@ export async function handleRest(
   response: ServerResponse,
   { path, query, requestId }: { path: string; query: string; requestId: string },
 ): Promise<void> {
-  if (!LIST.test(path)) return replyError(response, 404, 'Not found')
+  // Also for a path that does not exist, or a browser would not be shown the 404.
   if (request.method === 'OPTIONS') return replyEmpty(response, 204)
+  if (!LIST.test(path)) return replyError(response, 404, 'Not found')
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD, OPTIONS')
     return replyError(response, 405, 'Method not allowed')

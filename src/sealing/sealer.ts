@@ -36,7 +36,12 @@ export class Sealer {
 
   /** What everything that is sealed with the current key begins with. */
   get currentHeader(): Buffer {
-    return Buffer.concat([Buffer.of(FORMAT), keyIdOf(this.#current)])
+    return headerOf(this.#current)
+  }
+
+  /** What everything that these keys can read begins with. */
+  get headers(): Buffer[] {
+    return [...this.#keys.values()].map(headerOf)
   }
 
   seal(place: SealedPlace, secret: string): Buffer {
@@ -65,5 +70,7 @@ export class Sealer {
     }
   }
 }
+
+const headerOf = (key: Buffer): Buffer => Buffer.concat([Buffer.of(FORMAT), keyIdOf(key)])
 
 const addressOf = ({ table, column, rowId }: SealedPlace): Buffer => Buffer.from([table, column, rowId].join('\0'))

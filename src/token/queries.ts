@@ -19,22 +19,21 @@ export async function findTokenByDigest(
 }
 
 /** All tokens of an account and of its instances, oldest first, without anything that could be used as one. */
-export const listTokens = (db: Kysely<DB>, accountId: string) =>
-  db
-    .selectFrom('tokens')
-    .leftJoin('instances', 'instances.id', 'tokens.instance_id')
-    .select([
-      'tokens.id',
-      'tokens.kind',
-      'tokens.label',
-      'instances.name as instance',
-      'tokens.created_at as createdAt',
-      'tokens.last_used_at as lastUsedAt',
-      'tokens.revoked_at as revokedAt',
-    ])
-    .where((where) =>
-      where.or([where('tokens.account_id', '=', accountId), where('instances.account_id', '=', accountId)]),
-    )
-    .orderBy('tokens.created_at')
-    .orderBy('tokens.id')
+export async function listTokens(db: Kysely<DB>, accountId: string) {
+  const columns = [
+    'tokens.id',
+    'tokens.kind',
+    'tokens.label',
+    'instances.name as instance',
+    'tokens.created_at as createdAt',
+    'tokens.last_used_at as lastUsedAt',
+    'tokens.revoked_at as revokedAt',
+  ] as const
+  const tokens = db.selectFrom('tokens').leftJoin('instances', 'instances.id', 'tokens.instance_id').select(columns)
+  return tokens
+    .where('tokens.account_id', '=', accountId)
+    .unionAll(tokens.where('instances.account_id', '=', accountId))
+    .orderBy('createdAt')
+    .orderBy('id')
     .execute()
+}

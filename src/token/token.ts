@@ -10,7 +10,10 @@ export const MAX_TOKEN_LENGTH = 256
 export const MIN_CHOSEN_LENGTH = 32
 export const MIN_IMPORTED_LENGTH = 8
 
-export const CHOSEN_TOKEN_RULE = `${MIN_CHOSEN_LENGTH} to ${MAX_TOKEN_LENGTH} printable ASCII characters without spaces, not beginning with ${PREFIX.account} or ${PREFIX.instance}`
+const tokenRule = (minLength: number) =>
+  `${minLength} to ${MAX_TOKEN_LENGTH} printable ASCII characters without spaces, not beginning with ${PREFIX.account} or ${PREFIX.instance}`
+export const CHOSEN_TOKEN_RULE = tokenRule(MIN_CHOSEN_LENGTH)
+export const IMPORTED_TOKEN_RULE = tokenRule(MIN_IMPORTED_LENGTH)
 
 /** A new token: its prefix and 192 random bits. */
 export const generateToken = (kind: TokenKind): string => PREFIX[kind] + randomBytes(24).toString('base64url')

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { GatewayError, unauthenticated } from '../errors.ts'
+import { type GatewayError, unauthenticated } from '../errors.ts'
 import { clientAddressOf } from '../http/client-address.ts'
 import { rateLimited } from '../rate-limit.ts'
 import type { Services } from '../services.ts'
@@ -19,8 +19,5 @@ export async function identify(services: Services, request: IncomingMessage): Pr
 /** What a request without a valid token is told: 401, or 429 once its address has guessed too often. */
 export async function refuse({ limiter, config }: Services, request: IncomingMessage): Promise<GatewayError> {
   const charge = await limiter.chargeFailure(clientAddressOf(request, config.trustProxy))
-  if (charge.granted) return unauthenticated()
-  const { message, details } = rateLimited(charge)
-  // The figures are those of an address, not of a token: only the wait is of use.
-  return new GatewayError('RATE_LIMITED', message, { retryAfter: details.retryAfter ?? 1 })
+  return charge.granted ? unauthenticated() : rateLimited(charge)
 }

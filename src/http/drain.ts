@@ -1,0 +1,33 @@
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+
+/** Connections on which nothing was asked yet: Node counts them as busy, and would wait for them. */
+function trackSilentConnections(server: Server): ReadonlySet<Socket> {
+  const silent = new Set<Socket>()
+  server.on('connection', (socket) => {
+    silent.add(socket)
+    socket.once('close', () => silent.delete(socket))
+  })
+  server.on('request', ({ socket }) => silent.delete(socket))
+  return silent
+}
+
+/**
+ * To be called before the server listens. The returned function stops listening and resolves when running requests have
+ * finished; those that take longer than `maxMs` are cut off, which it tells by true.
+ */
+export function prepareDrain(server: Server, maxMs: number): () => Promise<boolean> {
+  const silent = trackSilentConnections(server)
+  return async () => {
+    let wasCutOff = false
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    for (const socket of silent) socket.destroy()
+    const cutOff = setTimeout(() => {
+      wasCutOff = true
+      server.closeAllConnections()
+    }, maxMs)
+    await closed
+    clearTimeout(cutOff)
+    return wasCutOff
+  }
+}

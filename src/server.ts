@@ -1,0 +1,58 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
+import type { App } from './app.ts'
+import { prepareDrain } from './http/drain.ts'
+
+/** Big enough for the longest filter to reach the route and be refused there. */
+const MAX_HEADER_BYTES = 32 * 1024
+const REQUEST_TIMEOUT_MS = 60_000
+/** A connection on which nothing moves, such as one whose reader has stopped reading. */
+const SOCKET_TIMEOUT_MS = 120_000
+/** So long answers say that the connection will close, before connections without a request are closed. */
+const NOTICE_MS = 250
+/** How long running requests may take to finish when the gateway stops. */
+const DRAIN_MS = 7_000
+
+export type Listening = {
+  /** Where it listens, e.g. `http://127.0.0.1:4000`. */
+  url: string
+  /** Lets running requests finish; true when some had to be cut off. */
+  close(): Promise<boolean>
+}
+
+/** @throws with advice when the port cannot be had */
+export async function listen(app: App, { host, port }: { host: string; port: number }): Promise<Listening> {
+  const server = createServer(
+    // A request without Host is refused by the app, in its own words.
+    { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS, requireHostHeader: false },
+    app.handle,
+  )
+  server.timeout = SOCKET_TIMEOUT_MS
+  server.on('clientError', app.handleClientError)
+  server.on('checkExpectation', app.handle)
+  server.on('connect', (_request, socket) => app.refuseTunnel(socket))
+  const drain = prepareDrain(server, DRAIN_MS)
+  return {
+    url: await bind(server, host, port),
+    close: async () => {
+      app.startStopping()
+      await setTimeout(NOTICE_MS)
+      return drain()
+    },
+  }
+}
+
+function bind(server: Server, host: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === 'EADDRINUSE' ? new Error(`${error.message}. Set PORT to a free port`, { cause: error }) : error,
+      )
+    server.once('error', fail).listen(port, host, () => {
+      server.off('error', fail)
+      const { address, family, port: actualPort } = server.address() as AddressInfo
+      resolve(`http://${family === 'IPv6' ? `[${address}]` : address}:${actualPort}`)
+    })
+  })
+}
