@@ -89,6 +89,37 @@ test('known secrets go through the whole system and come out nowhere', async () 
   })
   await gateway.get('/api/instance/list', CHOSEN_TOKEN)
 
+  // Sent in the wrong shape, where graphql would repeat the value.
+  const config = { enabled: true, url: 'https://example.com' }
+  const misshapen: [object, string, object][] = [
+    [SetS3Document, 'SetS3', { credentials: { accessKey: CANARIES.accessKey, secretkey: CANARIES.secretKey } }],
+    [SetWebhookDocument, 'SetWebhook', { ...config, authorization: CANARIES.authorization, verify: true }],
+    [SetProxyDocument, 'SetProxy', { host: 'example.com', port: 1, password: [CANARIES.password] }],
+    [SetProxyDocument, 'SetProxy', { host: 'example.com', port: 1, protocol: CANARIES.password }],
+    [SetChatwootDocument, 'SetChatwoot', { apiToken: { value: CANARIES.apiToken } }],
+  ]
+  for (const [document, , wrong] of misshapen) {
+    expect(
+      (await post(String(document), shop.token, { variables: { input: { instance, config: wrong } } })).errors,
+    ).toHaveLength(1)
+  }
+  await post(CreateInstanceDocument.toString(), shop.token, { variables: { input: { token: CHOSEN_TOKEN } } })
+  for (const literal of [
+    `["${CANARIES.password}"]`,
+    `{ a: "${CANARIES.password}" }`,
+    CANARIES.password.replaceAll('-', '_'),
+  ]) {
+    await post(
+      `mutation { setProxy(input: { instance: { name: "sales" }, config: { password: ${literal} } }) { __typename } }`,
+      shop.token,
+    )
+  }
+  await post(`{ instances(names: "${CANARIES.secretKey}" "${CANARIES.password}") { name } }`, shop.token)
+  await post(
+    'mutation ($i: String) { deleteInstance(input: { instance: { name: $i } }) { deletedInstanceId } }',
+    shop.token,
+  )
+
   // Everything that can be read.
   await post(EverythingDocument.toString(), shop.token)
   await post(getIntrospectionQuery())
@@ -122,7 +153,8 @@ test('known secrets go through the whole system and come out nowhere', async () 
 
   expect(outputs.length).toBeGreaterThan(30)
   const everything = outputs.join('\n')
-  for (const secret of [...Object.values(CANARIES), CHOSEN_TOKEN, shop.token]) expect(everything).not.toContain(secret)
+  for (const secret of [...Object.values(CANARIES), CANARIES.password.replaceAll('-', '_'), CHOSEN_TOKEN, shop.token])
+    expect(everything).not.toContain(secret)
   // The search can find something: what is no secret is there.
   expect(everything).toContain('example.com')
 })

@@ -61,6 +61,13 @@ const PRIVATE_HOSTS = [
   'printer.local',
   'db.internal',
   'router.lan',
+  'db',
+  'ip6-localhost',
+  'x.localdomain',
+  'kubernetes.default.svc',
+  'localhost..',
+  'a..b.com',
+  '-a.com',
   'x.home.arpa',
   '127.0.0.1',
   '127.1',
@@ -162,6 +169,9 @@ describe('an address of a hostile shape is refused', () => {
     'https://exam\tple.com',
     'https://example.com/\0',
     'https://example.com:99999',
+    'https://example.com:0',
+    'https://example.com/#fragment',
+    'https://intranet',
     'https://example.com:x',
     'https://[::1',
     'https://%00.com',
@@ -238,17 +248,17 @@ describe('a value is refused', () => {
     ],
   ])('%s', async (_what, [document, input], field) => expectRefused(document, input, field))
 
-  test.each<[string, readonly [Document, object]]>([
-    ['a number that is no port', proxy({ port: 1e12 })],
-    ['a fraction', proxy({ port: 1.5 })],
-    ['a text for a number', proxy({ port: '80' })],
-    ['an unknown event', webhook({ events: ['EVERYTHING'] })],
-    ['an unknown protocol', proxy({ protocol: 'SOCKS4' })],
-    ['an unknown key', webhook({ verify: false })],
-    ['a prototype', webhook(JSON.parse('{"__proto__":{"url":"https://example.com"}}'))],
-    ['a list for a text', webhook({ url: ['https://example.com'] })],
-    ['one key without the other', s3({ credentials: { accessKey: 'a' } })],
-  ])('%s, by its type', async (_what, [document, input]) => expectRefused(document, input, 'input'))
+  test.each<[string, readonly [Document, object], string]>([
+    ['a number that is no port', proxy({ port: 1e12 }), 'input.config.port'],
+    ['a fraction', proxy({ port: 1.5 }), 'input.config.port'],
+    ['a text for a number', proxy({ port: '80' }), 'input.config.port'],
+    ['an unknown event', webhook({ events: ['EVERYTHING'] }), 'input.config.events.0'],
+    ['an unknown protocol', proxy({ protocol: 'SOCKS4' }), 'input.config.protocol'],
+    ['an unknown key', webhook({ verify: false }), 'input.config'],
+    ['a prototype', webhook(JSON.parse('{"__proto__":{"url":"https://example.com"}}')), 'input.config'],
+    ['a list for a text', webhook({ url: ['https://example.com'] }), 'input.config.url'],
+    ['one key without the other', s3({ credentials: { accessKey: 'a' } }), 'input.config.credentials'],
+  ])('%s, by its type', async (_what, [document, input], field) => expectRefused(document, input, field))
 })
 
 test('whatever text is sent for whatever field, the answer is a clear error or the value is stored as itself', async () => {

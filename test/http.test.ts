@@ -129,6 +129,41 @@ describe('GraphQL over HTTP', () => {
     }
   })
 
+  test('executes nothing whose answer could not be told', async () => {
+    const query = 'mutation { createInstance(input: { name: "untold" }) { token } }'
+    const { status } = await gateway.post(query, shop.token, { headers: { accept: 'multipart/mixed' } })
+    expect(status).toBe(406)
+    expect((await gateway.post('{ instance(name: "untold") { id } }', shop.token)).data).toEqual({ instance: null })
+  })
+
+  test('does not take an upload that was broken off for a database that is away', async () => {
+    gateway.log.length = 0
+    const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+    socket.write(
+      'POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"qu',
+    )
+    await expect.poll(() => socket.bytesWritten).toBeGreaterThan(0)
+    await request('/health/live')
+    socket.destroy()
+    await expect.poll(() => gateway.log.filter(({ path }) => path === '/graphql')).toHaveLength(1)
+    expect(gateway.log.filter(({ level }) => Number(level) >= 40)).toEqual([])
+  })
+
+  test('understands a target with scheme and host, as a proxy sends it', async () => {
+    const answer = await raw('GET http://x/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    expect(answer).toMatch(/^HTTP\/1.1 200 /)
+  })
+
+  test('limits introspection without a token by address', async () => {
+    const plain = await startGatewayForTest()
+    const aliases = Array.from({ length: 20 }, (_, index) => `a${index}: __typename`).join(' ')
+    const statuses = await Promise.all(
+      Array.from({ length: 40 }, async () => (await plain.post(`{ ${aliases} }`)).status),
+    )
+    expect(statuses.filter((status) => status === 200)).toHaveLength(30)
+    expect(statuses.filter((status) => status === 429)).toHaveLength(10)
+  })
+
   test('says 401 to an invalid token before anything else, also for introspection', async () => {
     for (const body of ['{"query":"{ __typename }"}', '{"query":"{"}', 'x']) {
       const response = await request('/graphql', { method: 'POST', headers: { ...JSON_TYPE, token: 'wrong' }, body })
@@ -229,7 +264,7 @@ describe('CORS', () => {
   })
 })
 
-describe('what the HTTP parser refuses is answered in JSON', () => {
+describe('what no client should send is answered in JSON', () => {
   test.each([
     [
       'headers above 32 KiB',
@@ -242,6 +277,9 @@ describe('what the HTTP parser refuses is answered in JSON', () => {
       431,
     ],
     ['nonsense', 'NONSENSE\r\n\r\n', 400],
+    ['no Host', 'GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    ['an expectation', 'GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nConnection: close\r\n\r\n', 417],
+    ['a tunnel', 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n', 405],
   ])('%s', async (_what, bytes, status) => {
     const answer = await raw(bytes)
     const [head = '', body = ''] = answer.split('\r\n\r\n')
@@ -268,6 +306,6 @@ describe('GraphiQL', () => {
   test('can be switched off', async () => {
     const plain = await startGatewayForTest({ graphiql: false })
     const response = await plain.get('/graphql', undefined, { accept: 'text/html' })
-    expect(await response.text()).not.toContain('<html')
+    expect([response.status, (await response.text()).includes('<html')]).toEqual([406, false])
   })
 })

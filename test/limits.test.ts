@@ -33,6 +33,10 @@ describe('a document is refused as too complex', () => {
     ['with a megabyte of brackets', '{a'.repeat(400_000)],
     ['with fragments that multiply', fragmentBomb],
     ['with fragments that multiply at the root', rootBomb],
+    [
+      'with hundreds of fields in a fragment that nothing uses',
+      `{ __typename } fragment f on Query { ${repeat(490, () => 'viewer { kind }')} }`,
+    ],
     ['in an operation that is not the one asked for', `query A { viewer { kind } } query B ${aliases(21)}`],
   ])('%s, at once', async (_what, query) => {
     const startedAt = process.cpuUsage()
@@ -57,6 +61,11 @@ describe('a document is refused as too complex', () => {
     [
       'with a cycle of fragments',
       '{ viewer { ...a } } fragment a on Viewer { ...b } fragment b on Viewer { ...a }',
+      'GRAPHQL_VALIDATION_FAILED',
+    ],
+    [
+      'with a large knot of fragments',
+      `{ viewer { ...f0 } } ${repeat(120, (i) => `fragment f${i} on Viewer { ...f${(i + 1) % 120} ...f${(i + 2) % 120} }`)}`,
       'GRAPHQL_VALIDATION_FAILED',
     ],
   ])('but not %s', async (_what, query, code) => {

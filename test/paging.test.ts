@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openDatabase } from '../src/db/database.ts'
 import type { DB } from '../src/db/types.ts'
 import { listInstancesAfter, listInstancesById, listInstancesByName } from '../src/instance/queries.ts'
-import { proxiesOf, webhooksOf } from '../src/integration/queries.ts'
-import { findTokenByDigest } from '../src/token/queries.ts'
+import { chatwootsOf, proxiesOf, settingsOf, webhooksOf } from '../src/integration/queries.ts'
+import { profilesOf } from '../src/profile/queries.ts'
+import { findTokenByDigest, listTokens } from '../src/token/queries.ts'
 import { InstanceNamesDocument, InstancePageDocument } from './generated/graphql.ts'
 import { type SeededAccount, seed } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
@@ -190,6 +191,8 @@ describe.skipIf(!hasPostgres)('with 100,000 instances in one account', () => {
     await sql`insert into proxies (instance_id, enabled, host, port, protocol) select id, true, 'x.com', 1, 'http' from instances`.execute(
       db,
     )
+    await sql`insert into settings (instance_id) select id from instances`.execute(db)
+    await sql`insert into chatwoots (instance_id, enabled) select id, false from instances`.execute(db)
     await sql`insert into tokens (id, kind, instance_id, digest) select gen_random_uuid(), 'instance', id, sha256(id::text::bytea) from instances where account_id = ${large.id}`.execute(
       db,
     )
@@ -206,6 +209,10 @@ describe.skipIf(!hasPostgres)('with 100,000 instances in one account', () => {
       'by id': (on) => listInstancesById(on, viewer, ids),
       'webhooks of a page': (on) => webhooksOf(on, ids),
       'proxies of a page': (on) => proxiesOf(on, ids),
+      'settings of a page': (on) => settingsOf(on, ids),
+      'profiles of a page': (on) => profilesOf(on, ids),
+      'chatwoots of a page': (on) => chatwootsOf(on, ids),
+      'the tokens of an account': (on) => listTokens(on, shop.id),
       'a token': (on) => findTokenByDigest(on, Buffer.alloc(32)),
     }
     for (const [name, query] of Object.entries(queries)) {

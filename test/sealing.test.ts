@@ -99,6 +99,27 @@ describe('rotating keys', () => {
     expect(read.toSorted()).toEqual(['password 0', 'password 1', 'password 2'])
   })
 
+  test('beside writers that keep their secrets leaves none of them on the old key', async () => {
+    const gateway = await startGatewayForTest()
+    const { db } = gateway.services
+    const shop = await seed(db).account('shop')
+    const names = Array.from({ length: 20 }, (_, index) => `n${index}`)
+    const set = (name: string, config: object) =>
+      gateway.graphql(
+        SetWebhookDocument,
+        { input: { instance: { name }, config: { url: 'https://example.com', ...config } } },
+        shop.token,
+      )
+    for (const name of names) {
+      await shop.instance(name)
+      await set(name, { authorization: 'Bearer x' })
+    }
+    const writes = names.flatMap((name) => [set(name, { mediaBase64: true }), set(name, { byEvents: true })])
+    const [{ resealed }] = await Promise.all([rotateKeys(db, sealer, silentLogger), ...writes])
+    expect(resealed).toBe(names.length)
+    expect(await rotateKeys(db, sealer, silentLogger)).toEqual({ resealed: 0, unreadable: [] })
+  })
+
   test('leaves what it cannot read as it is, says where it is, and goes on', async () => {
     const { db, passwords } = await start(2)
     const [first, second] = await passwords()

@@ -33,6 +33,26 @@ describe('the last use of a token', () => {
     expect(after[unused.name]?.lastUsedAt).toBeNull()
   })
 
+  test('is not lost when it could not be written', async () => {
+    const { services } = await startGatewayForTest()
+    const shop = await seed(services.db).account('shop')
+    const [{ id = '' } = {}] = await listTokens(services.db, shop.id)
+    let isAway = true
+    const sometimes = services.db.withPlugin({
+      transformQuery: ({ node }) => {
+        if (isAway) throw new Error('the database is away')
+        return node
+      },
+      transformResult: async ({ result }) => result,
+    })
+    const usage = trackTokenUsage(sometimes, silentLogger)
+    usage.note(id)
+    await usage.close()
+    isAway = false
+    await usage.close()
+    expect((await listTokens(services.db, shop.id))[0]?.lastUsedAt).not.toBeNull()
+  })
+
   test('is not lost when the gateway stops', async () => {
     const gateway = await startGatewayForTest({ databaseUrl: null })
     const { db, tokenUsage } = gateway.services

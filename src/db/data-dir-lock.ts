@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { linkSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { hostname } from 'node:os'
@@ -24,7 +25,7 @@ export class DataDirInUse extends Error {
  */
 export async function lockDataDir(dataDir: string): Promise<() => void> {
   const lock = join(dataDir, 'gateway.lock')
-  const mine = join(dataDir, `gateway.lock.${process.pid}`)
+  const mine = join(dataDir, `gateway.lock.${randomUUID()}`)
   writeFileSync(mine, identify(process.pid), { mode: 0o600 })
   try {
     while (!tryLink(mine, lock)) await removeIfStale(lock, `${mine}.stale`, dataDir)
@@ -50,7 +51,8 @@ async function removeIfStale(lock: string, aside: string, dataDir: string): Prom
   if (holder === null) return
   const pid = Number.parseInt(holder, 10)
   if (await isHeld(holder, pid, lock, dataDir)) throw new DataDirInUse(dataDir, pid)
-  // Renamed first and read again: another process may have replaced the stale lock by its own meanwhile.
+  // Read again, and once more after it was renamed: another process may have replaced it by its own meanwhile.
+  if (readIfPresent(lock) !== holder) return
   try {
     renameSync(lock, aside)
   } catch (error) {
@@ -64,11 +66,13 @@ async function removeIfStale(lock: string, aside: string, dataDir: string): Prom
 async function isHeld(holder: string, pid: number, lock: string, dataDir: string): Promise<boolean> {
   if (placeOf(holder) === placeOf(identify(process.pid))) return isHolderAlive(holder, pid)
   // Another container's process ids mean nothing here; its gateway answers on the socket, once it has started.
-  for (;;) {
+  const takenAt = statSync(lock).mtimeMs
+  while (readIfPresent(lock) === holder) {
     if (await answers(join(dataDir, 'operator.sock'))) return true
-    if (Date.now() - statSync(lock).mtimeMs > START_MS) return false
+    if (Date.now() - takenAt > START_MS) return false
     await setTimeout(250)
   }
+  return false
 }
 
 function answers(socketPath: string): Promise<boolean> {
