@@ -66,7 +66,7 @@ async function removeIfStale(lock: string, aside: string, dataDir: string): Prom
 async function isHeld(holder: string, pid: number, lock: string, dataDir: string): Promise<boolean> {
   if (placeOf(holder) === placeOf(identify(process.pid))) return isHolderAlive(holder, pid)
   // Another container's process ids mean nothing here; its gateway answers on the socket, once it has started.
-  const takenAt = statSync(lock).mtimeMs
+  const takenAt = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0
   while (readIfPresent(lock) === holder) {
     if (await answers(join(dataDir, 'operator.sock'))) return true
     if (Date.now() - takenAt > START_MS) return false
