@@ -7,7 +7,7 @@ test('a demo that could not be made leaves nothing behind, and the next start ma
   const { services } = await startGatewayForTest()
   const { db, config } = services
   await sql`alter table s3s rename to s3s_elsewhere`.execute(db)
-  await expect(bootstrap(db, { ...config, demo: true })).rejects.toThrow()
+  await expect(bootstrap(db, { ...config, demo: true })).rejects.toThrow('s3s')
   expect(await db.selectFrom('accounts').selectAll().execute()).toEqual([])
   await sql`alter table s3s_elsewhere rename to s3s`.execute(db)
   expect(await bootstrap(db, { ...config, demo: true })).toMatchObject({ kind: 'demo made' })

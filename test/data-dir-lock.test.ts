@@ -1,4 +1,4 @@
-import { rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -23,7 +23,9 @@ test('a folder whose gateway in another container answers is in use, whatever it
 })
 
 test('a folder whose gateway in another container is gone is taken over', async () => {
-  const unlock = await lockDataDir(lockedElsewhere())
+  const folder = lockedElsewhere()
+  const unlock = await lockDataDir(folder)
+  expect(readFileSync(join(folder, 'gateway.lock'), 'utf8')).toMatch(new RegExp(`^${process.pid} `))
   unlock()
 })
 
