@@ -138,7 +138,7 @@ export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEn
       describeMistake('ENCRYPTION_KEY', 'it is needed beside DATABASE_URL, to seal secrets at rest', undefined),
     )
   }
-  if (given.ENCRYPTION_KEY && given.ENCRYPTION_KEY === given.ENCRYPTION_KEY_PREVIOUS) {
+  if (parsed.data?.ENCRYPTION_KEY?.equals(parsed.data.ENCRYPTION_KEY_PREVIOUS ?? Buffer.alloc(0))) {
     mistakes.push(describeMistake('ENCRYPTION_KEY_PREVIOUS', 'it is the same as ENCRYPTION_KEY', given.ENCRYPTION_KEY))
   }
   if (!parsed.success || mistakes.length > 0) throw new ConfigError(mistakes)

@@ -97,7 +97,7 @@ const INSTANCE_TOKEN = expect.stringMatching(/^sbi_[\w-]{32}$/)
 const CHOSEN_TOKEN = 'in-use-in-another-system-4711'
 const REFUSED_TOKEN = {
   code: 'BAD_USER_INPUT',
-  message: expect.stringMatching(/^The token cannot be used\. It has to be 32 to 256 printable ASCII characters/),
+  message: expect.stringMatching(/^The token cannot be used\. It has to be 8 to 256 printable ASCII characters/),
 }
 const UNKNOWN_ACCOUNT = {
   code: 'BAD_USER_INPUT',

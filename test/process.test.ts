@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
@@ -182,7 +183,12 @@ describe('a start', () => {
     const DATA_DIR = copyDataDirForTest(template)
     const { code, stdout, stderr } = await runGateway({ DATA_DIR, PORT: String(port) })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-    expect(stderr).toMatch(new RegExp(`^Switchboard could not start: .*already in use.* 127\\.0\\.0\\.1:${port}$`, 'm'))
+    expect(stderr).toMatch(
+      new RegExp(
+        `^Switchboard could not start: .*already in use.* 127\\.0\\.0\\.1:${port}\\. Set PORT to a free port$`,
+        'm',
+      ),
+    )
     expect(stderr).not.toContain('    at ')
     expect(readdirSync(DATA_DIR)).not.toContain('gateway.lock')
   })
@@ -274,7 +280,12 @@ describe('a stop', () => {
       const running = await beginRequest(gateway)
       gateway.signal(signal)
       await gateway.prints(/"stopping"/)
-      await expect(gateway.list(demo.token)).rejects.toThrow('fetch failed')
+      const isOpen = () =>
+        gateway.list(demo.token).then(
+          () => true,
+          () => false,
+        )
+      await expect.poll(isOpen, { timeout: PROMPT_MS }).toBe(false)
 
       expect(await finish(running)).toEqual(FINISHED)
       const finishedAt = performance.now()
@@ -350,7 +361,7 @@ describe('a data folder', () => {
 
   test.skipIf(process.platform !== 'linux')('is not held by a process that only has the id of its holder', async () => {
     const { DATA_DIR } = demo
-    writeFileSync(join(DATA_DIR, 'gateway.lock'), `${process.pid} 1`)
+    writeFileSync(join(DATA_DIR, 'gateway.lock'), `${process.pid} 1 ${hostname()} ${readlinkSync('/proc/self/ns/pid')}`)
     expect(await accountsIn(DATA_DIR)).toContain('demo')
     expect(readdirSync(DATA_DIR)).not.toContain('gateway.lock')
   })
