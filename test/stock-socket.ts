@@ -48,6 +48,24 @@ export function createMemoryAuth(
   }
 }
 
+/** Credentials as if a device had been paired, for a fake that accepts unknown devices. */
+export function createLinkedCreds(number: string, device = 1): AuthenticationCreds {
+  const creds = initAuthCreds()
+  return {
+    ...creds,
+    me: { id: `${number}:${device}@s.whatsapp.net`, name: `Owner of ${number}` },
+    account: {
+      details: Buffer.alloc(8),
+      accountSignatureKey: Buffer.alloc(32),
+      accountSignature: Buffer.alloc(64),
+      deviceSignature: Buffer.alloc(64),
+    },
+    platform: 'android',
+    // Else it would wait for a history.
+    accountSyncCounter: 1,
+  }
+}
+
 export type StockSocket = WASocket & {
   auth: MemoryAuth
   /** The code of the closing error, and what it says. Waits for the socket to close. */
