@@ -12,7 +12,8 @@ import { reportUnreadable } from './sealing/check.ts'
 import { Sealer } from './sealing/sealer.ts'
 import { listen } from './server.ts'
 import type { Services } from './services.ts'
-import { createSessionRegistry } from './session/registry.ts'
+import { LINK_TIMINGS, type LinkTimings } from './session/link.ts'
+import { SessionRegistry } from './session/registry.ts'
 import { trackTokenUsage } from './token/usage.ts'
 
 export type Gateway = {
@@ -24,10 +25,15 @@ export type Gateway = {
   close(): Promise<void>
 }
 
-type Observers = { onStatement?: (event: LogEvent) => void }
+/** What tests look at, and what they shorten. */
+type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimings }
 
 /** Opens the database, migrates, and listens. What was opened is closed again when a later step fails. */
-export async function startGateway(config: Config, logger: Logger, { onStatement }: Observers = {}): Promise<Gateway> {
+export async function startGateway(
+  config: Config,
+  logger: Logger,
+  { onStatement, timings = LINK_TIMINGS }: Instruments = {},
+): Promise<Gateway> {
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
     for (const closeOne of closers.splice(0).toReversed()) await closeOne()
@@ -41,6 +47,9 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     const sealer = new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
     await reportUnreadable(db, sealer, logger)
 
+    const sessions = await SessionRegistry.create({ ...config, db, sealer, logger, timings })
+    closers.push(() => sessions.close())
+
     if (config.databaseUrl === null) {
       const commands = await serveCommands({ db, logger, sealer: () => sealer }, config.dataDir)
       closers.push(commands.close)
@@ -52,7 +61,7 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     const services: Services = {
       config,
       db,
-      sessions: createSessionRegistry(),
+      sessions,
       limiter: createRateLimiter(config.rateLimitPerMinute),
       logger,
       sealer,
@@ -65,7 +74,8 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     })
     // Only now: a start that fails must not have made a token that nobody was shown.
     const firstContact = await bootstrap(db, config)
-    logger.info({ url: server.url }, 'listening')
+    const restored = await sessions.restore()
+    logger.info({ url: server.url, restored }, 'listening')
     return { url: server.url, firstContact, services, close }
   } catch (error) {
     await close()

@@ -13,6 +13,7 @@ import '../integration/proxy.ts'
 import '../integration/settings.ts'
 import '../integration/s3.ts'
 import '../instance/mutations.ts'
+import '../connection/mutations.ts'
 import './error-code.ts'
 import { builder } from './builder.ts'
 

@@ -9,10 +9,7 @@ import { insertToken, revokeTokensOf } from '../token/actions.ts'
 import { generateToken } from '../token/token.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 import { NAME_RULE, parseName } from '../name.ts'
-import { type Instance, instanceColumns, lockInstance } from './queries.ts'
-
-/** An instance as a user names it: one of the two. */
-export type InstanceRef = { id?: string | null; name?: string | null }
+import { type Instance, instanceColumns, type InstanceRef, lockInstance } from './queries.ts'
 
 /** A write inside the transaction that holds the instance's row. */
 export type InstanceWrite<Result> = (transaction: Kysely<DB>, instanceId: string) => Promise<Result>

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { forbidden } from '../errors.ts'
+import { forbidden, instanceNotFound } from '../errors.ts'
 import type { Context } from '../graphql/context.ts'
 import { builder } from '../graphql/builder.ts'
 import { setChatwoot, setProxy, setS3, setWebhook, setWebsocket, updateSettings } from '../integration/actions.ts'
@@ -17,7 +17,7 @@ import { isChosenToken } from '../token/token.ts'
 import { validate } from '../validate.ts'
 import { principalOf, type Viewer } from '../viewer/viewer.ts'
 import { createInstance, deleteInstance, type InstanceWrite, rotateInstanceToken } from './actions.ts'
-import type { Instance as InstanceRow } from './queries.ts'
+import { findInstance, type Instance as InstanceRow } from './queries.ts'
 import { InstanceRef } from './ref.ts'
 import { Instance } from './type.ts'
 
@@ -106,6 +106,7 @@ builder.mutationField('createInstance', (t) =>
         )
         call.forbidStoring()
         loaders.forget()
+        services.sessions.noteCreated(created.instance)
         return created
       } catch (error) {
         if (isRefusedToken(error)) await call.chargeFailedGuess()
@@ -135,7 +136,12 @@ builder.mutationField('deleteInstance', (t) =>
     description: 'Account token. Delete for good: link, credentials, integrations, instance tokens and their streams.',
     args: { input: t.arg({ type: DeleteInstanceInput, required: true }) },
     resolve: async (_root, { input }, { viewer, services, loaders }) => {
-      const deleted = await deleteInstance(services.db, requireAccount(viewer), input.instance)
+      const account = requireAccount(viewer)
+      const instance = await findInstance(services.db, account, input.instance)
+      if (!instance) throw instanceNotFound()
+      const deleted = await services.sessions.deleteInstances([instance], () =>
+        deleteInstance(services.db, account, { id: instance.id }),
+      )
       loaders.forget()
       return deleted
     },
