@@ -1,3 +1,4 @@
+import type { UserFacingSocketConfig } from '@whiskeysockets/baileys'
 import { HttpsProxyAgent } from 'https-proxy-agent'
 import { SocksProxyAgent } from 'socks-proxy-agent'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -30,9 +31,9 @@ async function linked(): Promise<MemoryAuth> {
   return (await linking).reload()
 }
 
-async function open(options: PhoneOptions) {
+async function open(options: PhoneOptions, socketOptions: Partial<UserFacingSocketConfig> = {}) {
   const auth = await link(options)
-  const socket = connectStockSocket(fake.url, auth)
+  const socket = connectStockSocket(fake.url, auth, socketOptions)
   await socket.opened()
   return { phone: fake.phone({ number: options.number }), socket, auth }
 }
@@ -359,18 +360,24 @@ describe('what a phone tells its devices', () => {
   })
 
   test('that messages of its own have arrived', async () => {
-    const { phone, socket } = await open({ number: '15550001034' })
+    const { phone, socket } = await open(
+      { number: '15550001034' },
+      // Else the update is merged into the event of the message itself, which comes when it likes.
+      { emitOwnEvents: false },
+    )
     fake.phone({ number: CONTACT })
-    // An update that comes before the message itself has been told of is merged into it.
-    const told = socket.event('messages.upsert', ({ type }) => type === 'append')
     const sent = await socket.sendMessage(`${CONTACT}@s.whatsapp.net`, { text: 'Hello' })
     const message = await fake.seen('message', { number: phone.number })
-    expect(message).toMatchObject({ id: sent?.key.id, to: `${CONTACT}@s.whatsapp.net`, type: 'text' })
+    expect(message).toMatchObject({ id: sent?.key.id, to: `${CONTACT}@s.whatsapp.net`, type: 'text', text: 'Hello' })
     expect(message.recipients).toEqual(expect.arrayContaining([`${CONTACT}@s.whatsapp.net`, phone.jid]))
-    await told
     const read = socket.event('messages.update', ([update]) => update?.update.status === 4)
     phone.confirm({ id: message.id, by: CONTACT, read: true })
     await read
+
+    const second = fake.next('message', { number: phone.number })
+    await socket.sendMessage(`${CONTACT}@s.whatsapp.net`, { text: 'Are you there?' })
+    expect(await second).toMatchObject({ text: 'Are you there?' })
+    expect(fake.all('problem')).toEqual([])
   })
 
   test('what devices say of themselves is recorded', async () => {
@@ -467,5 +474,26 @@ describe('in a process of its own', () => {
     const registering = connectStockSocket(own.url)
     await own.call('phone.scan', CONTACT, await registering.qr())
     expect(await registering.closed).toMatchObject({ code: 515 })
+    const paired = connectStockSocket(own.url, registering.auth.reload())
+    await paired.opened()
+
+    await own.call('outage', 500)
+    await expect(own.call('live')).rejects.toThrow('fetch failed')
+    expect(await paired.closed).toMatchObject({ code: 428 })
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect(await own.call('live')).toEqual([])
+  })
+
+  test('ends by itself, whatever still hangs', async () => {
+    const own = await startFakeProcessForTest('--accept-unknown')
+    const socket = connectStockSocket(own.url, createMemoryAuth(createLinkedCreds(NUMBER)))
+    await socket.opened()
+    await own.call('phone.hang', NUMBER)
+    await own.call('fail', { kind: 'no-upgrade' })
+    connectStockSocket(own.url)
+    await own.call('seen', 'upgrade')
+    const waiting = own.call('next', 'login').catch((error: Error) => error.message)
+    expect(await own.stop()).toEqual({ code: 0, signal: null })
+    await waiting
   })
 })

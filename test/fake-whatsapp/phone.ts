@@ -1,14 +1,14 @@
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { proto } from '@whiskeysockets/baileys'
 import type { Connection } from './connection.ts'
 import { createKeyPair } from './curve.ts'
 import { type LoginFault, PlannedFault } from './faults.ts'
+import { Inbox } from './inbox.ts'
 import { jidOf, lidOf } from './nodes.ts'
 import { pair, pairByCode, readQr } from './pairing.ts'
 import * as push from './pushes.ts'
 import type { Recorder } from './record.ts'
 import { createSettings, type Settings } from './settings.ts'
-import { createSignedKey, type SignedKey } from './signal-keys.ts'
 
 export type BusinessProfile = {
   description?: string
@@ -71,9 +71,8 @@ export class Phone {
   readonly settings: Settings = createSettings()
   readonly plannedFault = new PlannedFault<LoginFault>()
   readonly muted = new Set<string>()
-  readonly registrationId = randomInt(1, 16_380)
   readonly #network: Network
-  #signedKey: SignedKey | null = null
+  #inbox: Inbox | null = null
   #nextDevice = 1
 
   constructor(options: PhoneOptions, network: Network) {
@@ -93,9 +92,9 @@ export class Phone {
     return jidOf(this.number)
   }
 
-  /** The key under which others begin a conversation with the phone itself. */
-  get signedKey(): SignedKey {
-    return (this.#signedKey ??= createSignedKey(this.identity))
+  /** Made when somebody writes to the phone. */
+  get inbox(): Inbox {
+    return (this.#inbox ??= new Inbox(this.identity))
   }
 
   // What the owner does with linked devices.
