@@ -78,23 +78,26 @@ describe('pairing', () => {
     const phone = fake.phone({ number: '15550001002', platform: 'iphone' })
     const wrong = connectStockSocket(fake.url)
     await wrong.qr()
-    await Promise.all([
-      fake.next('codeRequest', { number: phone.number }),
-      wrong.requestPairingCode(phone.number, 'AAAABBBB'),
-    ])
+    await wrong.requestPairingCode(phone.number, 'AAAABBBB')
     await expect(phone.enterCode('ZZZZZZZZ')).rejects.toThrow('Wrong pairing code')
     expect(await wrong.closed).toMatchObject({ code: 401 })
 
     const right = connectStockSocket(fake.url)
     await right.qr()
-    const [, code] = await Promise.all([
-      fake.next('codeRequest', { number: phone.number }),
-      right.requestPairingCode(phone.number),
-    ])
-    const device = await phone.enterCode(code)
+    const device = await phone.enterCode(await right.requestPairingCode(phone.number))
     expect(await right.closed).toMatchObject({ code: 515 })
     expect(right.auth.creds).toMatchObject({ me: { id: device.jid }, platform: 'iphone', registered: true })
     await connectStockSocket(fake.url, right.auth.reload()).opened()
+  })
+
+  test('a device that signs with another key than it shows is refused', async () => {
+    const { creds } = createMemoryAuth()
+    const signedIdentityKey = { ...creds.signedIdentityKey, private: createKeyPair().private }
+    const socket = connectStockSocket(fake.url, createMemoryAuth({ ...creds, signedIdentityKey }))
+    const phone = fake.phone({ number: '15550001006' })
+    await expect(phone.scan(await socket.qr())).rejects.toThrow('The device signed with another key')
+    expect(await socket.closed).toMatchObject({ code: 401 })
+    expect(phone.devices.size).toBe(0)
   })
 
   test('a QR code is good once, and as long as it is shown', async () => {
@@ -242,12 +245,14 @@ describe('connections that fail', () => {
     expect(await connectStockSocket(fake.url, socket.auth.reload()).closed).toMatchObject({ code: 401 })
   })
 
-  test('a network that vanishes is noticed by nobody', async () => {
+  test('a network that vanishes is noticed by nobody, and may come back', async () => {
     const { phone, socket } = await open({ number: '15550001022' })
     phone.hang()
     const url = socket.profilePictureUrl(phone.jid, 'image', 200)
     await expect(url).rejects.toThrow('Timed Out')
     expect(socket.ws.isOpen).toBe(true)
+    phone.comeBack()
+    await expect(socket.profilePictureUrl(phone.jid, 'image', 2_000)).rejects.toMatchObject({ data: 404 })
   })
 
   test('silence: what is said is heard, and not answered', async () => {
@@ -451,6 +456,20 @@ describe('proxies', () => {
     await proxy.accept()
     await through(new SocksProxyAgent(proxy.url)).qr()
   })
+
+  test('one that accepts and never answers is out of reach of the connect timeout', async () => {
+    const proxy = await started(startHttpProxy())
+    proxy.answerWith('nothing')
+    const agent = new HttpsProxyAgent(proxy.url)
+    const socket = connectStockSocket(fake.url, createMemoryAuth(), { agent, connectTimeoutMs: 100 })
+    const isClosed = Promise.race([
+      socket.closed.then(() => true),
+      new Promise((resolve) => setTimeout(() => resolve(false), 500)),
+    ])
+    expect(await isClosed).toBe(false)
+    void socket.end(new Error('Long enough'))
+    expect(await socket.closed).toMatchObject({ message: 'Long enough' })
+  })
 })
 
 describe('in a process of its own', () => {
@@ -460,6 +479,9 @@ describe('in a process of its own', () => {
     await socket.opened()
     expect(await own.call('live')).toEqual([{ number: NUMBER, jid: `${NUMBER}:1@s.whatsapp.net` }])
     expect(await own.call('seen', 'login', { number: NUMBER })).toMatchObject({ number: NUMBER })
+    const renamed = socket.event('creds.update', ({ me }) => me?.name === 'Ada')
+    await own.call('phone.rename', NUMBER, 'Ada')
+    await renamed
     await expect(own.call('next', 'login', { number: '1' }, 50)).rejects.toThrow('No login like {"number":"1"}')
     await expect(own.call('phone.drop', '15550000404')).rejects.toThrow('No phone 15550000404')
 

@@ -48,6 +48,7 @@ const PHONE_OPERATIONS = [
   'downgrade',
   'hang',
   'goSilent',
+  'comeBack',
   'sendGarbage',
 ] as const satisfies (keyof Phone)[]
 

@@ -366,6 +366,8 @@ export class FakeWhatsApp implements Network, Directory {
     if (!acceptsAll || phone.hasHad(id)) return null
     const added = phone.addDevice(connection.clientKey, id)
     added.isPaired = true
+    // It was linked before this server knew of it, and welcomed then.
+    added.logins = 1
     return { phone, device: added }
   }
 
