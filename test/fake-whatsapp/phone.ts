@@ -1,14 +1,14 @@
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { proto } from '@whiskeysockets/baileys'
 import type { Connection } from './connection.ts'
 import { createKeyPair } from './curve.ts'
 import { type LoginFault, PlannedFault } from './faults.ts'
+import { Inbox } from './inbox.ts'
 import { jidOf, lidOf } from './nodes.ts'
 import { pair, pairByCode, readQr } from './pairing.ts'
 import * as push from './pushes.ts'
 import type { Recorder } from './record.ts'
 import { createSettings, type Settings } from './settings.ts'
-import { createSignedKey, type SignedKey } from './signal-keys.ts'
 
 export type BusinessProfile = {
   description?: string
@@ -71,9 +71,8 @@ export class Phone {
   readonly settings: Settings = createSettings()
   readonly plannedFault = new PlannedFault<LoginFault>()
   readonly muted = new Set<string>()
-  readonly registrationId = randomInt(1, 16_380)
   readonly #network: Network
-  #signedKey: SignedKey | null = null
+  #inbox: Inbox | null = null
   #nextDevice = 1
 
   constructor(options: PhoneOptions, network: Network) {
@@ -93,9 +92,9 @@ export class Phone {
     return jidOf(this.number)
   }
 
-  /** The key under which others begin a conversation with the phone itself. */
-  get signedKey(): SignedKey {
-    return (this.#signedKey ??= createSignedKey(this.identity))
+  /** Made when somebody writes to the phone. */
+  get inbox(): Inbox {
+    return (this.#inbox ??= new Inbox(this.identity))
   }
 
   // What the owner does with linked devices.
@@ -109,9 +108,13 @@ export class Phone {
     return this.#welcome(await pair(connection, this, identity, secret))
   }
 
-  /** Types a pairing code that a client has asked for. */
+  /** Types the pairing code that a client has asked for last, or asks for in a moment. */
   async enterCode(code: string): Promise<Device> {
-    const connection = this.#find((candidate) => candidate.isOpen && candidate.linkCode?.number === this.number)
+    const find = () =>
+      [...this.#network.connections()].findLast(({ isOpen, linkCode }) => isOpen && linkCode?.number === this.number)
+    // A client knows its code before the server has heard of it.
+    if (!find()) await this.#network.recorder.next('codeRequest', { number: this.number }, 2_000)
+    const connection = find()
     if (!connection?.linkCode) throw new Error(`No client has asked for a pairing code for ${this.number}`)
     return this.#welcome(await pairByCode(connection, this, connection.linkCode, code))
   }
@@ -154,10 +157,11 @@ export class Phone {
 
   // What its devices are told.
 
-  /** Changes the owner's name in the settings, and tells the devices to look. */
+  /** Changes the owner's name in the settings, and tells the devices to look; those that lack the key are given it. */
   async rename(name: string): Promise<void> {
     this.name = name
     const version = await this.settings.setName(name)
+    this.#tell(() => push.ownMessage(this, this.settings.keyShare(), { peer: true }))
     this.#tell((connection) => push.settingsChanged(connection, 'critical_block', version))
   }
 
@@ -260,6 +264,11 @@ export class Phone {
 
   hang(jid?: string): void {
     for (const connection of this.live(jid)) connection.hang()
+  }
+
+  /** Undoes `hang` and `goSilent`. */
+  comeBack(jid?: string): void {
+    for (const connection of this.live(jid)) connection.comeBack()
   }
 
   goSilent(jid?: string): void {
