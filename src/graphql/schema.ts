@@ -13,6 +13,8 @@ import '../integration/proxy.ts'
 import '../integration/settings.ts'
 import '../integration/s3.ts'
 import '../instance/mutations.ts'
+import '../connection/subscription.ts'
+import '../pairing/type.ts'
 import './error-code.ts'
 import { builder } from './builder.ts'
 

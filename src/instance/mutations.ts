@@ -104,6 +104,7 @@ builder.mutationField('createInstance', (t) =>
           { accountId, name: input.name, token: input.token },
           configure,
         )
+        services.sessions.noteCreated(created.instance)
         call.forbidStoring()
         loaders.forget()
         return created
@@ -136,6 +137,8 @@ builder.mutationField('deleteInstance', (t) =>
     args: { input: t.arg({ type: DeleteInstanceInput, required: true }) },
     resolve: async (_root, { input }, { viewer, services, loaders }) => {
       const deleted = await deleteInstance(services.db, requireAccount(viewer), input.instance)
+      // The streams of its token are told so, and end with the next look at it.
+      services.sessions.noteDeleted(deleted)
       loaders.forget()
       return deleted
     },
@@ -163,6 +166,7 @@ builder.mutationField('rotateInstanceToken', (t) =>
     args: { input: t.arg({ type: RotateInstanceTokenInput, required: true }) },
     resolve: async (_root, { input }, { viewer, services, loaders, call }) => {
       const rotated = await rotateInstanceToken(services.db, requireAccount(viewer), input.instance)
+      services.tokenWatch.lookNow()
       call.forbidStoring()
       loaders.forget()
       return rotated
