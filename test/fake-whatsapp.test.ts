@@ -362,6 +362,14 @@ describe('what a phone tells its devices', () => {
     const read = await fake.seen('receipt', { number: phone.number, type: 'read', to: `${CONTACT}@s.whatsapp.net` })
     expect(read.ids).toEqual([direct?.key.id])
     await fake.seen('receipt', { number: phone.number, type: 'read', to: '1203630001@g.us' })
+
+    // While nobody is there, it is kept.
+    phone.drop()
+    await fake.next('closed', { number: phone.number })
+    const kept = phone.receiveText({ from: CONTACT, text: 'Still there?' })
+    const back = connectStockSocket(fake.url, socket.auth.reload())
+    const late = await back.event('messages.upsert', ({ messages }) => messages[0]?.key.id === kept)
+    expect(late).toMatchObject({ type: 'append', messages: [{ message: { conversation: 'Still there?' } }] })
   })
 
   test('that messages of its own have arrived', async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { proto } from '@whiskeysockets/baileys'
+import type { BinaryNode, proto } from '@whiskeysockets/baileys'
 import type { Connection } from './connection.ts'
 import { createKeyPair } from './curve.ts'
 import { type LoginFault, PlannedFault } from './faults.ts'
@@ -47,6 +47,9 @@ export type Device = {
   logins: number
 }
 
+/** Something for one connection, made when it is said. */
+type Words = (connection: Connection) => BinaryNode
+
 /** What a phone needs of the network that it is in. */
 export type Network = {
   connections(): Iterable<Connection>
@@ -73,6 +76,8 @@ export class Phone {
   readonly muted = new Set<string>()
   readonly #network: Network
   #inbox: Inbox | null = null
+  readonly #removed = new Set<number>()
+  readonly #heldBack: Words[] = []
   #nextDevice = 1
 
   constructor(options: PhoneOptions, network: Network) {
@@ -148,14 +153,15 @@ export class Phone {
 
   forgetDevice(device: Device): void {
     this.devices.delete(device.id)
+    this.#removed.add(device.id)
   }
 
-  /** Whether this device was ever linked: a removed one does not come back. */
-  hasHad(id: number): boolean {
-    return id < this.#nextDevice
+  /** Whether this device was removed: it does not come back. */
+  hasRemoved(id: number): boolean {
+    return this.#removed.has(id)
   }
 
-  // What its devices are told.
+  // What its devices are told; when none is connected, the next one that comes is, except of calls.
 
   /** Changes the owner's name in the settings, and tells the devices to look; those that lack the key are given it. */
   async rename(name: string): Promise<void> {
@@ -180,14 +186,14 @@ export class Phone {
   /** Somebody calls; the id tells the call. */
   receiveCall({ from, video = false, id = randomId() }: { from: string; video?: boolean; id?: string }): string {
     const caller = this.#network.contact(from)
-    this.#tell((connection) => push.callOffer(connection, caller, { id, video }))
+    this.#tellNow((connection) => push.callOffer(connection, caller, { id, video }))
     return id
   }
 
   /** A call ends without having been taken. */
   endCall({ from, id, reason = 'timeout' }: { from: string; id: string; reason?: string }): void {
     const caller = this.#network.contact(from)
-    this.#tell((connection) => push.callEnd(connection, caller, { id, reason }))
+    this.#tellNow((connection) => push.callEnd(connection, caller, { id, reason }))
   }
 
   /** Somebody writes: in private, in a group ("123@g.us") or as a status. Returns the message's id. */
@@ -205,7 +211,7 @@ export class Phone {
 
   /** A contact came or went. */
   showPresence(from: string, type: 'available' | 'unavailable'): void {
-    this.#tell(() => push.contactPresence(from, type))
+    this.#tellNow(() => push.contactPresence(from, type))
   }
 
   /** A message of its devices was delivered to, or read by, whom it was for. */
@@ -309,7 +315,20 @@ export class Phone {
     return undefined
   }
 
-  #tell(words: (connection: Connection) => ReturnType<typeof push.contactPresence>): void {
+  /** Says to a device that has just come what it has missed. */
+  catchUp(connection: Connection): void {
+    for (const words of this.#heldBack.splice(0)) {
+      const node = words(connection)
+      connection.send({ ...node, attrs: { ...node.attrs, offline: '1' } })
+    }
+  }
+
+  #tell(words: Words): void {
+    if (this.isConnected) this.#tellNow(words)
+    else this.#heldBack.push(words)
+  }
+
+  #tellNow(words: Words): void {
     for (const connection of this.live()) connection.send(words(connection))
   }
 

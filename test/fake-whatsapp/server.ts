@@ -355,6 +355,7 @@ export class FakeWhatsApp implements Network, Directory {
       routingInfo: connection.routingInfo?.toString() ?? null,
     })
     if (device.logins === 1 && phone.welcomesDevices) void this.#welcome(connection, phone)
+    phone.catchUp(connection)
   }
 
   #findDevice(connection: Connection, number: string, id: number): { phone: Phone; device: Device } | null {
@@ -363,7 +364,7 @@ export class FakeWhatsApp implements Network, Directory {
     if (!phone) return null
     const device = phone.devices.get(id)
     if (device) return device.isPaired && device.noiseKey.equals(connection.clientKey) ? { phone, device } : null
-    if (!acceptsAll || phone.hasHad(id)) return null
+    if (!acceptsAll || phone.hasRemoved(id)) return null
     const added = phone.addDevice(connection.clientKey, id)
     added.isPaired = true
     // It was linked before this server knew of it, and welcomed then.
