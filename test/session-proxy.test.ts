@@ -5,6 +5,7 @@ import { runCli, startGatewayProcessForTest } from './child.ts'
 import { createDataDirForTest } from './data-dir.ts'
 import { type FakeProxy, startHttpProxy, startSocksProxy } from './fake-proxy.ts'
 import { startFakeWhatsApp } from './fake-whatsapp/server.ts'
+import { createTestDatabase, hasPostgres, TEST_KEY } from './testkit.ts'
 import { createNumber, type Stage, startStage, until } from './whatsapp.ts'
 
 let stage: Stage
@@ -87,8 +88,11 @@ test('a proxy over TLS carries the link as well', async () => {
   const DATA_DIR = createDataDirForTest()
   const ca = join(DATA_DIR, 'proxy.pem')
   writeFileSync(ca, proxy.ca ?? '')
+  const database = hasPostgres ? await createTestDatabase() : null
+  if (database) onTestFinished(database.drop)
   const environment = {
     DATA_DIR,
+    ...(database && { DATABASE_URL: database.url, ENCRYPTION_KEY: TEST_KEY }),
     DEMO: 'false',
     WHATSAPP_URL: whatsapp.url,
     WHATSAPP_INSECURE: 'true',
