@@ -11,7 +11,7 @@ import { findCommand } from './operator/commands.ts'
 import { formatOutput } from './operator/print.ts'
 import { type CommandRequest, type CommandResult, runCommand } from './operator/run.ts'
 import { sendCommand } from './operator/socket.ts'
-import { Sealer } from './sealing/sealer.ts'
+import { type KeyIds, keyIdOf, Sealer } from './sealing/sealer.ts'
 import { usage, usageOf } from './operator/usage.ts'
 
 /** A command line that cannot be understood. */
@@ -85,11 +85,16 @@ function sealerOf(config: Config): Sealer {
   return new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
 }
 
+function keyIdsIn({ encryptionKey, previousEncryptionKey }: Config): KeyIds {
+  const idOf = (key: Buffer | null) => (key ? keyIdOf(key).toString('hex') : undefined)
+  return { current: idOf(encryptionKey), previous: idOf(previousEncryptionKey) }
+}
+
 /** null when nobody listens (yet). */
 async function executeThere(config: Config, command: CommandRequest): Promise<CommandResult | null> {
   if (command.name === MIGRATE) return { output: { applied: [] } }
   try {
-    return await sendCommand(config.dataDir, command)
+    return await sendCommand(config.dataDir, { ...command, keys: keyIdsIn(config) })
   } catch (error) {
     if (['ENOENT', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
     throw error

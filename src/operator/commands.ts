@@ -8,13 +8,18 @@ import { parseName } from '../name.ts'
 import { listInstances, listInstancesByName } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
 import { rotateKeys } from '../sealing/rotate.ts'
-import type { Sealer } from '../sealing/sealer.ts'
+import type { KeyIds, Sealer } from '../sealing/sealer.ts'
 import { isRefusedToken, refusedToken, revokeToken } from '../token/actions.ts'
 import { listTokens } from '../token/queries.ts'
 import { IMPORTED_TOKEN_RULE, isChosenToken, MIN_IMPORTED_LENGTH } from '../token/token.ts'
 
 /** What an operator typed: positional arguments and options, all text. */
-export type CommandInput = { args: readonly string[]; options: Readonly<Partial<Record<OptionName, string>>> }
+export type CommandInput = {
+  args: readonly string[]
+  options: Readonly<Partial<Record<OptionName, string>>>
+  /** Of the keys in the operator's environment, where a gateway with an environment of its own runs the command. */
+  keys?: KeyIds | undefined
+}
 export type OptionName = 'quota' | 'token'
 
 /** The one JSON object that a command answers with. */
@@ -122,8 +127,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: [],
     options: [],
     summary: 'seal anew, with ENCRYPTION_KEY, what ENCRYPTION_KEY_PREVIOUS sealed',
-    run: async ({ db, logger, sealer }) => {
-      const { resealed, unreadable } = await rotateKeys(db, sealer(), logger)
+    run: async ({ db, logger, sealer: getSealer }, { keys = {} }) => {
+      const sealer = getSealer()
+      if (!sealer.hasKeys(keys)) {
+        throw new GatewayError(
+          'CONFLICT',
+          'The running gateway has other keys, and nothing was done. Restart it with this ENCRYPTION_KEY and ENCRYPTION_KEY_PREVIOUS first',
+        )
+      }
+      const { resealed, unreadable } = await rotateKeys(db, sealer, logger)
       if (unreadable.length === 0) return { resealed }
       const places = unreadable.map(({ table, column, row }) => `${table}.${column} of ${row}`).join(', ')
       throw new GatewayError(

@@ -35,6 +35,7 @@ const Request = z.object({
   name: z.string(),
   args: z.array(z.string()),
   options: z.object({ quota: z.string().optional(), token: z.string().optional() }),
+  keys: z.object({ current: z.string().optional(), previous: z.string().optional() }).optional(),
 })
 
 /**
