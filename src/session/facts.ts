@@ -35,17 +35,20 @@ export const writePaired = (
 ): Promise<Instance | undefined> =>
   inTransaction(db, async (transaction) => {
     const instance = await update(transaction, instanceId)
-      .set({ number_jid: numberJid, paired_at: sql`clock_timestamp()`, logged_out_at: null, ...NOT_STOPPED, ...CHANGED })
+      .set({
+        number_jid: numberJid,
+        paired_at: sql`clock_timestamp()`,
+        logged_out_at: null,
+        ...NOT_STOPPED,
+        ...CHANGED,
+      })
       .executeTakeFirst()
     if (instance) await writeSealedCreds(transaction, instanceId, sealedCreds)
     return instance
   })
 
 /** The pairing is over, and what it left is deleted. The number stays as the one that was last connected. */
-export const writeLoggedOut = (
-  db: Kysely<DB>,
-  instanceId: string,
-): Promise<Instance | undefined> =>
+export const writeLoggedOut = (db: Kysely<DB>, instanceId: string): Promise<Instance | undefined> =>
   inTransaction(db, async (transaction) => {
     await deleteAuthState(transaction, instanceId)
     return update(transaction, instanceId)
@@ -90,7 +93,9 @@ export const listToRestore = (db: Kysely<DB>): Promise<Instance[]> =>
     .where('logged_out_at', 'is', null)
     // A new client version comes with a new start.
     .where((or) => or.or([or('stop_reason', 'is', null), or('stop_reason', '=', 'CLIENT_OUTDATED')]))
-    .where((exists) => exists.exists(exists.selectFrom('auth_creds').whereRef('instance_id', '=', 'instances.id').select('instance_id')))
+    .where((exists) =>
+      exists.exists(exists.selectFrom('auth_creds').whereRef('instance_id', '=', 'instances.id').select('instance_id')),
+    )
     .execute()
 
 /** Those of the ids whose instances exist. */
