@@ -307,6 +307,29 @@ describe('setProxy', () => {
   })
 })
 
+test('setChatwoot keeps the id of its bridge only for the same account at the same address', async () => {
+  const instance = await newInstance()
+  await instance.chatwoot({ base_url: 'https://a.example.com', account_id: 1, bridge_integration_id: 'bridge-1' })
+  const bridgeAfter = async (config: object) => {
+    const input = {
+      instance: { id: instance.id },
+      config: { baseUrl: 'https://a.example.com', accountId: 1, inboxName: 'Shop', ...config },
+    }
+    await gateway.graphql(SetChatwootDocument, { input }, shop.token)
+    return (await everything(instance.name))?.chatwoot?.bridgeIntegrationId
+  }
+  const bridge = (id: string) =>
+    gateway.services.db
+      .updateTable('chatwoots')
+      .set({ bridge_integration_id: id })
+      .where('instance_id', '=', instance.id)
+      .execute()
+  expect(await bridgeAfter({ inboxName: 'Sales' })).toBe('bridge-1')
+  expect(await bridgeAfter({ accountId: 2 })).toBeNull()
+  await bridge('bridge-2')
+  expect(await bridgeAfter({ accountId: 2, baseUrl: 'https://b.example.com' })).toBeNull()
+})
+
 test('setChatwoot keeps its token only for the same address', async () => {
   const { name } = await newInstance()
   const set = async (config: object) => {
