@@ -99,6 +99,11 @@ describe('createInstance', () => {
     ['a name that cannot be one', { name: 'a,b' }, { code: 'BAD_USER_INPUT', field: 'input.name' }],
     ['a weak token', { name: 'x', token: 'short' }, { code: 'BAD_USER_INPUT', field: 'input.token' }],
     [
+      'a token with a comma',
+      { name: 'x', token: 'a-token-of-32-characters,or-of-two' },
+      { code: 'BAD_USER_INPUT', field: 'input.token' },
+    ],
+    [
       'a token in the reserved form',
       { name: 'x', token: `sbi_${'x'.repeat(40)}` },
       { code: 'BAD_USER_INPUT', field: 'input.token' },
