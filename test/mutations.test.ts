@@ -416,12 +416,19 @@ describe('updateSettings', () => {
       disableHistorySync: false,
     })
   })
+  test('takes line breaks as forms of the web send them', async () => {
+    const { name } = await newInstance()
+    const input = { instance: { name }, patch: { callRejectMessage: 'Please\r\nwrite\n\tto us.' } }
+    const { updateSettings } = await gateway.graphql(UpdateSettingsDocument, { input }, shop.token)
+    expect(updateSettings?.settings.callRejectMessage).toBe('Please\nwrite\n\tto us.')
+  })
   test.each([
     [{}, 'input.patch'],
     [{ ignoreStatus: null }, 'input.patch.ignoreStatus'],
     [{ callRejectMessage: null }, 'input.patch.callRejectMessage'],
     [{ callRejectMessage: 'x'.repeat(1_001) }, 'input.patch.callRejectMessage'],
     [{ callRejectMessage: 'a\0b' }, 'input.patch.callRejectMessage'],
+    [{ callRejectMessage: 'a\rb' }, 'input.patch.callRejectMessage'],
   ])('refuses %j', async (patch, field) => {
     const { name } = await newInstance()
     expect(await refusal(UpdateSettingsDocument, { instance: { name }, patch })).toEqual({
