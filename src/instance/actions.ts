@@ -133,18 +133,14 @@ export async function rotateInstanceToken(
 }
 
 /**
- * Deletes an instance with its tokens and integrations, for good.
+ * Deletes an instance with its tokens and integrations, for good, and returns it as it was.
  * @throws GatewayError INSTANCE_NOT_FOUND
  */
-export async function deleteInstance(
-  db: Kysely<DB>,
-  viewer: Viewer,
-  ref: InstanceRef,
-): Promise<{ id: string; name: string }> {
+export async function deleteInstance(db: Kysely<DB>, viewer: Viewer, ref: InstanceRef): Promise<Instance> {
   return inTransaction(db, async (transaction) => {
     const locked = await lockInstance(transaction, viewer, ref)
     if (!locked) throw instanceNotFound()
     await transaction.deleteFrom('instances').where('id', '=', locked.id).execute()
-    return { id: locked.id, name: locked.name }
+    return locked
   })
 }
