@@ -136,6 +136,23 @@ describe('rotating keys', () => {
   })
 })
 
+test('a rotation with nothing to do names what was tampered with or moved', async () => {
+  const { services } = await startGatewayForTest()
+  const { db, sealer } = services
+  const shop = await seed(db).account('shop')
+  const ids: string[] = []
+  for (const name of ['intact', 'tampered', 'moved']) {
+    const instance = await shop.instance(name)
+    ids.push(instance.id)
+    const sealed = sealer.seal({ ...place, rowId: name === 'moved' ? 'elsewhere' : instance.id }, 'password')
+    if (name === 'tampered') sealed[20] = (sealed[20] ?? 0) ^ 1
+    await instance.proxy({ password_sealed: sealed })
+  }
+  const { resealed, unreadable } = await rotateKeys(db, sealer, silentLogger)
+  expect(resealed).toBe(0)
+  expect(unreadable.map(({ row }) => row).toSorted()).toEqual(ids.slice(1).toSorted())
+})
+
 test('every sealed column of the schema is known to the rotation', async () => {
   const { services } = await startGatewayForTest()
   const { rows } = await sql<{ place: string }>`

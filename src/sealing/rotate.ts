@@ -15,7 +15,7 @@ export type Rotation = {
 
 /**
  * Seals everything anew that another key than the current one sealed, a batch a transaction: it may be interrupted at
- * any time and run again, and beside a running gateway.
+ * any time and run again, and beside a running gateway. What the current key sealed is opened, to see that it can be.
  */
 export async function rotateKeys(db: Kysely<DB>, sealer: Sealer, logger: Logger): Promise<Rotation> {
   const rotation: Rotation = { resealed: 0, unreadable: [] }
@@ -45,12 +45,14 @@ async function resealBatch(
   return db.transaction().execute(async (transaction) => {
     const { rows } = await sql<{ id: string; sealed: Buffer }>`
       select ${idRef} as id, ${columnRef} as sealed from ${tableRef}
-      where ${idRef} > ${after} and ${columnRef} is not null and substring(${columnRef} from 1 for 5) <> ${sealer.currentHeader}
+      where ${idRef} > ${after} and ${columnRef} is not null
       order by ${idRef} limit ${BATCH} for update`.execute(transaction)
     for (const { id, sealed } of rows) {
       const place = { table, column, rowId: id }
       try {
-        const resealed = sealer.seal(place, sealer.unseal(place, sealed))
+        const secret = sealer.unseal(place, sealed)
+        if (sealer.isCurrent(sealed)) continue
+        const resealed = sealer.seal(place, secret)
         await sql`update ${tableRef} set ${columnRef} = ${resealed} where ${idRef} = ${id}`.execute(transaction)
         rotation.resealed++
       } catch (error) {
