@@ -69,7 +69,7 @@ async function watchConnections(
   const covers = ({ id, accountId: owner, name }: InstanceRow) =>
     viewer.kind === 'account' ? owner === viewer.accountId && (wanted?.has(name) ?? true) : id === viewer.instanceId
 
-  const feed = new ConnectionFeed(covers, services.sessions.statusOf)
+  const feed = new ConnectionFeed(covers, (instance) => services.sessions.statusOf(instance))
   let readAt = 0
   const take = () => {
     const event = feed.take()
