@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { rotateAccountToken } from '../src/account/actions.ts'
 import { runCommand } from '../src/operator/run.ts'
@@ -356,13 +358,27 @@ test('20 streams of a token are counted over both transports', async () => {
   expect(await codeOfRefusal(connectWs(gateway, shop.token).read())).toBe('RATE_LIMITED')
 })
 
+test('what happens while the snapshot is read is not lost', async () => {
+  const shop = await account()
+  const sales = await shop.instance('sales')
+  const { db, sessions } = gateway.services
+  const reader = await db.transaction().execute(async (transaction) => {
+    await sql`lock table instances in access exclusive mode`.execute(transaction)
+    const waiting = readSse(gateway, shop.token)
+    await vi.waitFor(() => expect(sessions.connectionTicks.size).toBe(1))
+    sessions.noteCreated({ ...sales, id: randomUUID(), name: 'meanwhile' })
+    return waiting
+  })
+  expect((await reader.received(2)).map(short)).toEqual(['SNAPSHOT sales 0', 'ADDED meanwhile 0'])
+})
+
 test('the end of a token by SQL is found with one statement for all streams, and none is asked without streams', async () => {
   const [shop, neighbour] = [await account(), await account()]
   await shop.instance('sales')
   await neighbour.instance('sales')
   const readers = [shop, shop, shop, neighbour].map(({ token }) => readSse(gateway, token))
   await Promise.all(readers.map((reader) => reader.received(1)))
-  const looks = () => gateway.statements.filter((sql) => /select "id" from "tokens" where id = any/.test(sql)).length
+  const looks = () => gateway.statements.filter((text) => /select "id" from "tokens" where id = any/.test(text)).length
   const before = looks()
   await new Promise((resolve) => setTimeout(resolve, 1_200))
   expect(looks() - before).toBeGreaterThanOrEqual(2)
