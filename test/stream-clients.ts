@@ -54,7 +54,7 @@ function read(subscribe: Subscribe, payload: Payload): Reader {
   return reader
 }
 
-export const CONNECTIONS = ConnectionChangedDocument.toString()
+export const CONNECTIONS: string = ConnectionChangedDocument.toString()
 
 /** Reads with the client of graphql-sse. */
 export function readSse(gateway: TestGateway, token: string, query = CONNECTIONS, variables = {}): Reader {
