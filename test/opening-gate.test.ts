@@ -4,7 +4,7 @@ import { OpeningGate } from '../src/session/opening-gate.ts'
 
 afterEach(() => void vi.restoreAllMocks())
 
-const never = new AbortController().signal
+const never = () => new AbortController().signal
 
 /** Without it, pauses of up to 100 ms lie between one that is let in and the next. */
 const withoutJitter = () => vi.spyOn(Math, 'random').mockReturnValue(0)
@@ -17,7 +17,7 @@ function watchGate(max: number) {
     most: 0,
     order: [] as string[],
     /** Goes in, stays for a while, and leaves. */
-    visit: async (name: string, { ms = 5, isUrgent = false, signal = never } = {}) => {
+    visit: async (name: string, { ms = 5, isUrgent = false, signal = never() } = {}) => {
       const leave = await gate.enter(signal, isUrgent)
       if (!leave) return false
       watched.order.push(name)
@@ -29,7 +29,7 @@ function watchGate(max: number) {
     },
     /** Goes in, and stays. */
     stay: async () => {
-      const leave = await gate.enter(never, false)
+      const leave = await gate.enter(never(), false)
       watched.inside++
       return leave
     },
