@@ -72,7 +72,7 @@ async function executeHere(config: Config, command: CommandRequest): Promise<Com
     const applied = await migrate()
     return command.name === MIGRATE
       ? { output: { applied } }
-      : await runCommand({ db, logger, sealer: () => sealerOf(config) }, command)
+      : await runCommand({ db, logger, sealer: () => sealerOf(config), live: null }, command)
   } finally {
     await close()
   }

@@ -3,6 +3,7 @@ import { createApp } from './app.ts'
 import { bootstrap, type FirstContact } from './bootstrap.ts'
 import { configRules } from './integration/config.ts'
 import type { Config } from './config.ts'
+import { MergedTicks } from './connection/merged-ticks.ts'
 import { openDatabase } from './db/database.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
 import type { Logger } from './logger.ts'
@@ -14,7 +15,10 @@ import { listen } from './server.ts'
 import type { Services } from './services.ts'
 import { LINK_TIMINGS, type LinkTimings } from './session/link.ts'
 import { SessionRegistry } from './session/registry.ts'
+import { createTokenLookup } from './token/lookup.ts'
+import { StreamSlots } from './token/stream-slots.ts'
 import { trackTokenUsage } from './token/usage.ts'
+import { watchTokens } from './token/watch.ts'
 
 export type Gateway = {
   /** Where it listens, e.g. `http://127.0.0.1:4000`. */
@@ -49,9 +53,10 @@ export async function startGateway(
 
     const sessions = await SessionRegistry.create({ ...config, db, sealer, logger, timings })
     closers.push(() => sessions.close())
-
+    const tokenWatch = watchTokens(db, logger)
     if (config.databaseUrl === null) {
-      const commands = await serveCommands({ db, logger, sealer: () => sealer }, config.dataDir)
+      const tools = { db, logger, sealer: () => sealer, live: { sessions, tokenWatch } }
+      const commands = await serveCommands(tools, config.dataDir)
       closers.push(commands.close)
     }
 
@@ -62,10 +67,14 @@ export async function startGateway(
       config,
       db,
       sessions,
+      connectionTicks: new MergedTicks(sessions.connectionTicks),
       limiter: createRateLimiter(config.rateLimitPerMinute),
       logger,
       sealer,
+      lookUpToken: createTokenLookup(db),
       tokenUsage,
+      tokenWatch,
+      streamSlots: new StreamSlots(),
       rules: configRules(config.allowPrivateAddresses),
     }
     const server = await listen(createApp(services), config)

@@ -143,7 +143,7 @@ test('known secrets go through the whole system and come out nowhere', async () 
     outputs.push(
       JSON.stringify(
         await runCommand(
-          { db, logger: gateway.services.logger, sealer: () => gateway.services.sealer },
+          { db, logger: gateway.services.logger, sealer: () => gateway.services.sealer, live: gateway.services },
           { name, args: ['shop'], options: {} },
         ),
       ),

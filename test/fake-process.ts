@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { onTestFinished } from 'vitest'
-import { startChildForTest } from './child.ts'
+import { type Exit, startChildForTest } from './child.ts'
 import type { Operation } from './fake-whatsapp/control.ts'
 
 export type FakeProcess = {
@@ -13,6 +13,8 @@ export type FakeProcess = {
   pid: number
   /** Gives an order: a method of the fake, or one of a phone with its number as the first argument. */
   call<Result = unknown>(operation: Operation, ...args: unknown[]): Promise<Result>
+  /** Asks it to end, and waits until it has. */
+  stop(): Promise<Exit>
   kill(): Promise<void>
 }
 
@@ -53,6 +55,10 @@ export async function startFakeProcessForTest(...args: string[]): Promise<FakePr
     url,
     port,
     pid,
+    stop: () => {
+      child.signal('SIGTERM')
+      return child.exited
+    },
     kill: child.kill,
     call: async <Result>(operation: Operation, ...args: unknown[]) => {
       const response = await fetch(controlUrl, { method: 'POST', body: JSON.stringify({ op: operation, args }) })

@@ -18,8 +18,11 @@ export type FakeProxy = {
   requests: { target: string; username: string | null; isAccepted: boolean }[]
   /** How many tunnels there are now. */
   tunnels(): number
-  /** Answers every request with this from now on; null: as it should. SOCKS has its own numbers (1: failure, 2: not allowed). */
-  answerWith(status: number | null): void
+  /**
+   * Answers every request with this from now on; null: as it should; 'nothing': never.
+   * SOCKS has numbers of its own (1: failure, 2: not allowed).
+   */
+  answerWith(status: number | 'nothing' | null): void
   /** Stops listening and breaks all tunnels. */
   refuse(): Promise<void>
   /** Listens again, on the same port. */
@@ -39,7 +42,7 @@ const LOOPBACK = new Set(['127.0.0.1', 'localhost', '::1'])
 /** What all proxies have in common: the record, the tunnels, the listening. */
 class Tunnels {
   readonly requests: FakeProxy['requests'] = []
-  status: number | null = null
+  status: number | 'nothing' | null = null
   readonly #sockets = new Set<Duplex>()
   #count = 0
 
@@ -135,6 +138,7 @@ export async function startHttpProxy({
     const given = readBasic(request.headers['proxy-authorization'])
     const refused = tunnels.status ?? (isAllowed(credentials, given) ? null : 407)
     tunnels.note(target, given?.username ?? null, refused === null)
+    if (refused === 'nothing') return
     if (refused !== null) {
       client.end(
         `HTTP/1.1 ${refused} Refused\r\nproxy-authenticate: Basic realm="fake"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
@@ -211,6 +215,7 @@ async function converse(client: Socket, tunnels: Tunnels, credentials: Credentia
   const reply = (status: number) => Buffer.from([SOCKS, status, 0, 1, 0, 0, 0, 0, 0, 0])
   const refused = tunnels.status ?? (command === CONNECT ? null : 7)
   tunnels.note(target, username, refused === null)
+  if (refused === 'nothing') return
   if (refused !== null) {
     client.end(reply(refused))
     return

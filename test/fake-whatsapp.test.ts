@@ -1,3 +1,4 @@
+import type { UserFacingSocketConfig } from '@whiskeysockets/baileys'
 import { HttpsProxyAgent } from 'https-proxy-agent'
 import { SocksProxyAgent } from 'socks-proxy-agent'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -30,9 +31,9 @@ async function linked(): Promise<MemoryAuth> {
   return (await linking).reload()
 }
 
-async function open(options: PhoneOptions) {
+async function open(options: PhoneOptions, socketOptions: Partial<UserFacingSocketConfig> = {}) {
   const auth = await link(options)
-  const socket = connectStockSocket(fake.url, auth)
+  const socket = connectStockSocket(fake.url, auth, socketOptions)
   await socket.opened()
   return { phone: fake.phone({ number: options.number }), socket, auth }
 }
@@ -77,23 +78,26 @@ describe('pairing', () => {
     const phone = fake.phone({ number: '15550001002', platform: 'iphone' })
     const wrong = connectStockSocket(fake.url)
     await wrong.qr()
-    await Promise.all([
-      fake.next('codeRequest', { number: phone.number }),
-      wrong.requestPairingCode(phone.number, 'AAAABBBB'),
-    ])
+    await wrong.requestPairingCode(phone.number, 'AAAABBBB')
     await expect(phone.enterCode('ZZZZZZZZ')).rejects.toThrow('Wrong pairing code')
     expect(await wrong.closed).toMatchObject({ code: 401 })
 
     const right = connectStockSocket(fake.url)
     await right.qr()
-    const [, code] = await Promise.all([
-      fake.next('codeRequest', { number: phone.number }),
-      right.requestPairingCode(phone.number),
-    ])
-    const device = await phone.enterCode(code)
+    const device = await phone.enterCode(await right.requestPairingCode(phone.number))
     expect(await right.closed).toMatchObject({ code: 515 })
     expect(right.auth.creds).toMatchObject({ me: { id: device.jid }, platform: 'iphone', registered: true })
     await connectStockSocket(fake.url, right.auth.reload()).opened()
+  })
+
+  test('a device that signs with another key than it shows is refused', async () => {
+    const { creds } = createMemoryAuth()
+    const signedIdentityKey = { ...creds.signedIdentityKey, private: createKeyPair().private }
+    const socket = connectStockSocket(fake.url, createMemoryAuth({ ...creds, signedIdentityKey }))
+    const phone = fake.phone({ number: '15550001006' })
+    await expect(phone.scan(await socket.qr())).rejects.toThrow('The device signed with another key')
+    expect(await socket.closed).toMatchObject({ code: 401 })
+    expect(phone.devices.size).toBe(0)
   })
 
   test('a QR code is good once, and as long as it is shown', async () => {
@@ -241,12 +245,14 @@ describe('connections that fail', () => {
     expect(await connectStockSocket(fake.url, socket.auth.reload()).closed).toMatchObject({ code: 401 })
   })
 
-  test('a network that vanishes is noticed by nobody', async () => {
+  test('a network that vanishes is noticed by nobody, and may come back', async () => {
     const { phone, socket } = await open({ number: '15550001022' })
     phone.hang()
     const url = socket.profilePictureUrl(phone.jid, 'image', 200)
     await expect(url).rejects.toThrow('Timed Out')
     expect(socket.ws.isOpen).toBe(true)
+    phone.comeBack()
+    await expect(socket.profilePictureUrl(phone.jid, 'image', 2_000)).rejects.toMatchObject({ data: 404 })
   })
 
   test('silence: what is said is heard, and not answered', async () => {
@@ -356,21 +362,35 @@ describe('what a phone tells its devices', () => {
     const read = await fake.seen('receipt', { number: phone.number, type: 'read', to: `${CONTACT}@s.whatsapp.net` })
     expect(read.ids).toEqual([direct?.key.id])
     await fake.seen('receipt', { number: phone.number, type: 'read', to: '1203630001@g.us' })
+
+    // While nobody is there, it is kept.
+    phone.drop()
+    await fake.next('closed', { number: phone.number })
+    const kept = phone.receiveText({ from: CONTACT, text: 'Still there?' })
+    const back = connectStockSocket(fake.url, socket.auth.reload())
+    const late = await back.event('messages.upsert', ({ messages }) => messages[0]?.key.id === kept)
+    expect(late).toMatchObject({ type: 'append', messages: [{ message: { conversation: 'Still there?' } }] })
   })
 
   test('that messages of its own have arrived', async () => {
-    const { phone, socket } = await open({ number: '15550001034' })
+    const { phone, socket } = await open(
+      { number: '15550001034' },
+      // Else the update is merged into the event of the message itself, which comes when it likes.
+      { emitOwnEvents: false },
+    )
     fake.phone({ number: CONTACT })
-    // An update that comes before the message itself has been told of is merged into it.
-    const told = socket.event('messages.upsert', ({ type }) => type === 'append')
     const sent = await socket.sendMessage(`${CONTACT}@s.whatsapp.net`, { text: 'Hello' })
     const message = await fake.seen('message', { number: phone.number })
-    expect(message).toMatchObject({ id: sent?.key.id, to: `${CONTACT}@s.whatsapp.net`, type: 'text' })
+    expect(message).toMatchObject({ id: sent?.key.id, to: `${CONTACT}@s.whatsapp.net`, type: 'text', text: 'Hello' })
     expect(message.recipients).toEqual(expect.arrayContaining([`${CONTACT}@s.whatsapp.net`, phone.jid]))
-    await told
     const read = socket.event('messages.update', ([update]) => update?.update.status === 4)
     phone.confirm({ id: message.id, by: CONTACT, read: true })
     await read
+
+    const second = fake.next('message', { number: phone.number })
+    await socket.sendMessage(`${CONTACT}@s.whatsapp.net`, { text: 'Are you there?' })
+    expect(await second).toMatchObject({ text: 'Are you there?' })
+    expect(fake.all('problem')).toEqual([])
   })
 
   test('what devices say of themselves is recorded', async () => {
@@ -444,6 +464,20 @@ describe('proxies', () => {
     await proxy.accept()
     await through(new SocksProxyAgent(proxy.url)).qr()
   })
+
+  test('one that accepts and never answers is out of reach of the connect timeout', async () => {
+    const proxy = await started(startHttpProxy())
+    proxy.answerWith('nothing')
+    const agent = new HttpsProxyAgent(proxy.url)
+    const socket = connectStockSocket(fake.url, createMemoryAuth(), { agent, connectTimeoutMs: 100 })
+    const isClosed = Promise.race([
+      socket.closed.then(() => true),
+      new Promise((resolve) => setTimeout(() => resolve(false), 500)),
+    ])
+    expect(await isClosed).toBe(false)
+    void socket.end(new Error('Long enough'))
+    expect(await socket.closed).toMatchObject({ message: 'Long enough' })
+  })
 })
 
 describe('in a process of its own', () => {
@@ -453,6 +487,9 @@ describe('in a process of its own', () => {
     await socket.opened()
     expect(await own.call('live')).toEqual([{ number: NUMBER, jid: `${NUMBER}:1@s.whatsapp.net` }])
     expect(await own.call('seen', 'login', { number: NUMBER })).toMatchObject({ number: NUMBER })
+    const renamed = socket.event('creds.update', ({ me }) => me?.name === 'Ada')
+    await own.call('phone.rename', NUMBER, 'Ada')
+    await renamed
     await expect(own.call('next', 'login', { number: '1' }, 50)).rejects.toThrow('No login like {"number":"1"}')
     await expect(own.call('phone.drop', '15550000404')).rejects.toThrow('No phone 15550000404')
 
@@ -467,5 +504,26 @@ describe('in a process of its own', () => {
     const registering = connectStockSocket(own.url)
     await own.call('phone.scan', CONTACT, await registering.qr())
     expect(await registering.closed).toMatchObject({ code: 515 })
+    const paired = connectStockSocket(own.url, registering.auth.reload())
+    await paired.opened()
+
+    await own.call('outage', 500)
+    await expect(own.call('live')).rejects.toThrow('fetch failed')
+    expect(await paired.closed).toMatchObject({ code: 428 })
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect(await own.call('live')).toEqual([])
+  })
+
+  test('ends by itself, whatever still hangs', async () => {
+    const own = await startFakeProcessForTest('--accept-unknown')
+    const socket = connectStockSocket(own.url, createMemoryAuth(createLinkedCreds(NUMBER)))
+    await socket.opened()
+    await own.call('phone.hang', NUMBER)
+    await own.call('fail', { kind: 'no-upgrade' })
+    connectStockSocket(own.url)
+    await own.call('seen', 'upgrade')
+    const waiting = own.call('next', 'login').catch((error: Error) => error.message)
+    expect(await own.stop()).toEqual({ code: 0, signal: null })
+    await waiting
   })
 })

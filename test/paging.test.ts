@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { CompiledQuery, type Kysely, sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../src/db/database.ts'
 import type { DB } from '../src/db/types.ts'
+import { createInstance } from '../src/instance/actions.ts'
 import { listInstancesAfter, listInstancesById, listInstancesByName } from '../src/instance/queries.ts'
 import { chatwootsOf, proxiesOf, settingsOf, webhooksOf } from '../src/integration/queries.ts'
 import { profilesOf } from '../src/profile/queries.ts'
@@ -11,7 +12,7 @@ import { findTokenByDigest, listTokens } from '../src/token/queries.ts'
 import { InstanceNamesDocument, InstancePageDocument } from './generated/graphql.ts'
 import { type SeededAccount, seed } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
-import { hasPostgres, startTestGateway, type TestGateway } from './testkit.ts'
+import { createTestDatabase, hasPostgres, startGatewayForTest, startTestGateway, type TestGateway } from './testkit.ts'
 
 let gateway: TestGateway
 let shop: SeededAccount
@@ -103,6 +104,39 @@ describe('a walk over the pages', () => {
       { numRuns: 40 },
     )
   })
+})
+
+/** The embedded database has one session, in which nothing is created during a statement of somebody else. */
+test.skipIf(!hasPostgres)('a walk that goes on while several gateways create meets every instance, once', async () => {
+  const database = await createTestDatabase()
+  onTestFinished(database.drop)
+  const open = () => startGatewayForTest({ databaseUrl: database.url })
+  const gateways = [await open(), await open(), await open()] as const
+  const busy = await seed(gateways[0].services.db).account('busy')
+  let isCreating = true
+  const pageOn = ({ graphql }: TestGateway, after: string | null) =>
+    graphql(InstancePageDocument, { first: 5, after }, busy.token)
+  const walkOn = async (gateway: TestGateway) => {
+    const seen: string[] = []
+    let after: string | null = null
+    for (;;) {
+      const isLast = !isCreating
+      const { instancesConnection } = await pageOn(gateway, after)
+      seen.push(...instancesConnection.edges.map(({ node }) => node.name))
+      const { endCursor } = instancesConnection.pageInfo
+      if (!endCursor && isLast) return seen
+      after = endCursor ?? after
+    }
+  }
+  const walks = gateways.map(walkOn)
+  const names = Array.from({ length: 45 }, (_, index) => `n${index}`)
+  await Promise.all(
+    names.map((name, index) =>
+      createInstance((gateways[index % 3] ?? gateways[0]).services.db, { accountId: busy.id, name }),
+    ),
+  )
+  isCreating = false
+  for (const seen of await Promise.all(walks)) expect(seen.toSorted()).toEqual(names.toSorted())
 })
 
 describe('a page', () => {

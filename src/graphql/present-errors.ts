@@ -12,7 +12,33 @@ const REFUSED_IN_THE_BODY = new Set<ErrorCode>([
   'GRAPHQL_VALIDATION_FAILED',
   'QUERY_TOO_COMPLEX',
   'BAD_USER_INPUT',
+  'INSTANCE_NOT_FOUND',
 ])
+
+/** A result as its user sees it. One that was refused before it was executed is counted here. */
+export async function presentResult(result: ExecutionResult, call: Call): Promise<ExecutionResult> {
+  let shown = result
+  try {
+    await call.chargeRefusal()
+  } catch (error) {
+    shown = { errors: [error as GraphQLError] }
+  }
+  return shown.errors ? { ...shown, errors: presentErrors(shown, call) } : shown
+}
+
+/** What of a presented result goes over the wire, and the HTTP status where it has to be told by one. */
+export function toWire({ errors, ...result }: ExecutionResult): { result: ExecutionResult; status: number } {
+  const { http } = (errors?.[0]?.extensions ?? {}) as { http?: { status: number; spec: boolean } }
+  return {
+    result: { ...(errors && { errors: errors.map(withoutHttp) }), ...result },
+    status: http && !http.spec ? http.status : 200,
+  }
+}
+
+function withoutHttp(error: GraphQLError): GraphQLError {
+  const { http: _http, ...extensions } = error.extensions
+  return new GraphQLError(error.message, { ...error, nodes: error.nodes, extensions })
+}
 
 /** The errors of a result as users see them: each with a code of the closed list, the unexpected masked and logged once. */
 export function presentErrors(result: ExecutionResult, call: Call): GraphQLError[] {

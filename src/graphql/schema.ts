@@ -14,6 +14,8 @@ import '../integration/settings.ts'
 import '../integration/s3.ts'
 import '../instance/mutations.ts'
 import '../connection/mutations.ts'
+import '../connection/subscription.ts'
+import '../pairing/type.ts'
 import './error-code.ts'
 import { builder } from './builder.ts'
 

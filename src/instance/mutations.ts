@@ -104,9 +104,9 @@ builder.mutationField('createInstance', (t) =>
           { accountId, name: input.name, token: input.token },
           configure,
         )
+        services.sessions.noteCreated(created.instance)
         call.forbidStoring()
         loaders.forget()
-        services.sessions.noteCreated(created.instance)
         return created
       } catch (error) {
         if (isRefusedToken(error)) await call.chargeFailedGuess()
@@ -139,11 +139,12 @@ builder.mutationField('deleteInstance', (t) =>
       const account = requireAccount(viewer)
       const instance = await findInstance(services.db, account, input.instance)
       if (!instance) throw instanceNotFound()
-      const deleted = await services.sessions.deleteInstances([instance], () =>
-        deleteInstance(services.db, account, { id: instance.id }),
-      )
+      // The streams of its token are told so, and end with the next look at it.
+      await services.sessions.deleteInstances([instance], async () => [
+        await deleteInstance(services.db, account, { id: instance.id }),
+      ])
       loaders.forget()
-      return deleted
+      return instance
     },
   }),
 )
@@ -169,6 +170,7 @@ builder.mutationField('rotateInstanceToken', (t) =>
     args: { input: t.arg({ type: RotateInstanceTokenInput, required: true }) },
     resolve: async (_root, { input }, { viewer, services, loaders, call }) => {
       const rotated = await rotateInstanceToken(services.db, requireAccount(viewer), input.instance)
+      services.tokenWatch.lookNow()
       call.forbidStoring()
       loaders.forget()
       return rotated

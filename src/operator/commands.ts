@@ -9,6 +9,7 @@ import { listInstances, listInstancesByName } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
 import { rotateKeys } from '../sealing/rotate.ts'
 import type { Sealer } from '../sealing/sealer.ts'
+import type { Services } from '../services.ts'
 import { isRefusedToken, refusedToken, revokeToken } from '../token/actions.ts'
 import { listTokens } from '../token/queries.ts'
 import { IMPORTED_TOKEN_RULE, isChosenToken, MIN_IMPORTED_LENGTH } from '../token/token.ts'
@@ -34,6 +35,8 @@ export type CommandTools = {
   logger: Logger
   /** @throws when the key is not configured, which only `keys rotate` needs */
   sealer(): Sealer
+  /** What is open in the gateway that runs the command, which has to learn of it; null where none does. */
+  live: Pick<Services, 'sessions' | 'tokenWatch'> | null
 }
 
 /** Every operator command by its words. */
@@ -55,23 +58,34 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['NAME'],
     options: [],
     summary: 'delete an account with all its instances',
-    run: ({ db }, { args: [name = ''] }) => deleteAccount(db, name),
+    run: async ({ db, live }, { args: [name = ''] }) => {
+      const { id, name: found } = await getAccountByName(db, name)
+      const erase = async () => (await deleteAccount(db, name)).instances
+      if (live) await live.sessions.deleteInstances(await listInstances(db, { kind: 'account', accountId: id }), erase)
+      else await erase()
+      return { id, name: found }
+    },
   },
   'account rotate-token': {
     args: ['NAME'],
     options: [],
     summary: 'replace the token of an account and print the new one, this once',
-    run: ({ db }, { args: [name = ''] }) => rotateAccountToken(db, name),
+    run: async ({ db, live }, { args: [name = ''] }) => {
+      const rotated = await rotateAccountToken(db, name)
+      live?.tokenWatch.lookNow()
+      return rotated
+    },
   },
   'instance create': {
     args: ['ACCOUNT', 'NAME'],
     options: ['token'],
     summary: 'make an instance and print its token, this once',
-    run: async ({ db }, { args: [account = '', name = ''], options }) => {
+    run: async ({ db, live }, { args: [account = '', name = ''], options }) => {
       const { id: accountId } = await getAccountByName(db, account)
       const { instance, token } = await imported(options.token, (chosen) =>
         createInstance(db, { accountId, name, token: chosen }),
       )
+      live?.sessions.noteCreated(instance)
       return { id: instance.id, name: instance.name, token }
     },
   },
@@ -91,7 +105,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['ACCOUNT', 'NAME'],
     options: [],
     summary: 'delete an instance, its token and its integrations',
-    run: async ({ db }, { args: [account = '', name = ''] }) => {
+    run: async ({ db, live }, { args: [account = '', name = ''] }) => {
       const { id: accountId } = await getAccountByName(db, account)
       const [instance] = await listInstancesByName(db, { kind: 'account', accountId }, [parseName(name) ?? name])
       if (!instance) {
@@ -100,7 +114,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
           `The account has no instance named ${name}. "instance list" shows those that exist`,
         )
       }
-      return deleteInstance(db, { kind: 'account', accountId }, { id: instance.id })
+      const erase = async () => [await deleteInstance(db, { kind: 'account', accountId }, { id: instance.id })]
+      await (live ? live.sessions.deleteInstances([instance], erase) : erase())
+      return { id: instance.id, name: instance.name }
     },
   },
   'token list': {
@@ -116,7 +132,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['ID'],
     options: [],
     summary: 'end a token at once',
-    run: ({ db }, { args: [id = ''] }) => revokeToken(db, id),
+    run: async ({ db, live }, { args: [id = ''] }) => {
+      const revoked = await revokeToken(db, id)
+      live?.tokenWatch.lookNow()
+      return revoked
+    },
   },
   'keys rotate': {
     args: [],

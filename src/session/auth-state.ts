@@ -163,6 +163,7 @@ export class AuthState {
     try {
       await this.#writes.run(async () => {
         this.#isSavePending = false
+        if (this.#isClosed) return
         await writeSealedCreds(db, this.#instanceId, await this.sealCreds())
       })
     } catch (error) {
@@ -172,6 +173,12 @@ export class AuthState {
       await setTimeout(RETRY_MS, undefined, { ref: false })
       if (!this.#isClosed) await this.#save()
     }
+  }
+
+  /** The pairing is over: nothing is written any more; resolves when what is being written is. */
+  async discard(): Promise<void> {
+    this.#isClosed = true
+    await this.#writes.idle()
   }
 
   /** Resolves when everything that was to be written so far is, or has failed. */

@@ -15,10 +15,12 @@ export type LinkTimings = {
   login: number
   /** Without any frame from WhatsApp, whose answers to pings come every 30 s. */
   silence: number
-  /** How long the first code to scan lives, and how long each later one. */
+  /** How long the first code to scan lives. */
   firstQr: number
+  /** How long each later code lives. Baileys has no setting for this one: it goes with the first where that is not its own. */
   nextQr: number
 }
+/** Baileys' own 60 s and 20 s for codes, and limits that leave room for a slow network. */
 export const LINK_TIMINGS: LinkTimings = { login: 45_000, silence: 40_000, firstQr: 60_000, nextQr: 20_000 }
 
 const CONNECT_TIMEOUT_MS = 20_000
@@ -94,6 +96,8 @@ export class Link {
       browser: Browsers.ubuntu('Chrome'),
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       defaultQueryTimeoutMs: QUERY_TIMEOUT_MS,
+      // Set, it holds for later codes as well.
+      ...(options.timings.firstQr !== LINK_TIMINGS.firstQr && { qrTimeout: options.timings.firstQr }),
       markOnlineOnConnect: behaviour.keepOnline,
       syncFullHistory: behaviour.wantsHistory,
       shouldSyncHistoryMessage: ({ syncType }) => behaviour.takesHistory(syncType),
@@ -264,6 +268,6 @@ function describeEnd(error: unknown): Close {
  * transport's error brings a code, too (a proxy's 401, say), and that is no logout.
  */
 const isTold = (data: unknown, code: number, message?: string): boolean =>
-  data === undefined
-    ? code === 400 || code === 411 || message === 'Intentional Logout'
-    : typeof data === 'object' && data !== null && !(data instanceof Error)
+  typeof data === 'object' && data !== null
+    ? !(data instanceof Error)
+    : code === 400 || code === 411 || message === 'Intentional Logout'

@@ -72,7 +72,7 @@ export async function openLink(
       },
       onClose: (close) => {
         lent.takeBack()
-        const isProxys = close.kind === 'transport' && route?.isWaiting()
+        const isProxys = (close.kind === 'transport' || close.kind === 'login unanswered') && route?.isWaiting()
         route?.close()
         events.onClose(isProxys ? { kind: 'proxy' } : close)
       },

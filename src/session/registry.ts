@@ -93,15 +93,18 @@ export class SessionRegistry {
   }
 
   /**
-   * Runs a deletion while the sessions of what is deleted are closed, and tells streams when it has happened. They come
-   * back when it fails.
+   * Runs a deletion while the sessions of what is to be deleted are closed, and tells streams of the instances that it
+   * returns. The sessions come back when it fails.
    */
-  async deleteInstances<Result>(instances: readonly Instance[], erase: () => Promise<Result>): Promise<Result> {
+  async deleteInstances(
+    instances: readonly Instance[],
+    erase: () => Promise<readonly Instance[]>,
+  ): Promise<readonly Instance[]> {
     const running = instances.flatMap(({ id }) => this.#sessions.get(id) ?? [])
     await Promise.all(running.map((session) => session.pause()))
     try {
       const erased = await erase()
-      for (const instance of instances) this.#noteDeleted(instance)
+      for (const instance of erased) this.#noteDeleted(instance)
       return erased
     } catch (error) {
       for (const session of running) session.resume()

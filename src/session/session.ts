@@ -212,7 +212,7 @@ export class Session {
     this.#since = new Date()
     this.#changes++
     if (this.#step) this.#failPairing({ reason: 'INSTANCE_DELETED', whatsappCode: null })
-    void this.#auth?.close(0)
+    void this.#auth?.discard()
     return this.status()
   }
 
@@ -255,7 +255,7 @@ export class Session {
     const before = this.#before
     this.#before = over
     this.#attempt = attempt
-    this.#enter(phase)
+    if (this.#phase.kind !== phase.kind) this.#enter(phase)
     void this.#open(attempt, before, isUrgent)
   }
 
@@ -307,6 +307,8 @@ export class Session {
 
   /** The auth state of a pairing, in memory or as it is kept; null when there is none. */
   async #findAuth(): Promise<AuthState | null> {
+    // A pairing that has ended is being forgotten.
+    await this.#writes.idle()
     if (this.#auth?.isPaired) return this.#auth
     return AuthState.load(this.#services, this.#facts.id)
   }
@@ -401,10 +403,10 @@ export class Session {
     }
   }
 
-  #retry(failure: Failure, pause: 'short' | 'long'): void {
+  #retry({ reason, whatsappCode }: Failure, pause: 'short' | 'long'): void {
     this.#onLogoutOver?.(false)
     const ms = pauseBefore(this.#past.failures - 1, pause)
-    this.#enter({ kind: 'retrying', ...failure, retryAt: new Date(Date.now() + ms) })
+    this.#enter({ kind: 'retrying', reason, whatsappCode, retryAt: new Date(Date.now() + ms) })
     this.#retryTimer = setTimeout(() => this.#begin({ kind: 'opening' }, { isUrgent: false }), ms)
   }
 
@@ -419,10 +421,12 @@ export class Session {
   }
 
   #loggedOut(): void {
+    const auth = this.#auth
     this.#auth = null
     this.#facts = { ...this.#facts, loggedOutAt: new Date(), stopReason: null, stopWhatsappCode: null, stoppedAt: null }
     this.#enter({ kind: 'resting', failure: null })
     this.#write(async () => {
+      await auth?.discard()
       await this.#persist(() => writeLoggedOut(this.#services.db, this.#facts.id))
       this.#onLogoutOver?.(true)
     })

@@ -1,12 +1,11 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import type { DB } from '../db/types.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 
-/** A live token, with the viewer that it stands for. */
-export async function findTokenByDigest(
-  db: Kysely<DB>,
-  digest: Buffer,
-): Promise<{ id: string; viewer: Viewer } | undefined> {
+/** A token that was not revoked, with the viewer that it stands for. */
+export type LiveToken = { id: string; viewer: Viewer }
+
+export async function findTokenByDigest(db: Kysely<DB>, digest: Buffer): Promise<LiveToken | undefined> {
   const row = await db
     .selectFrom('tokens')
     .select(['id', 'account_id', 'instance_id'])
@@ -16,6 +15,17 @@ export async function findTokenByDigest(
   if (row?.account_id) return { id: row.id, viewer: { kind: 'account', accountId: row.account_id } }
   if (row?.instance_id) return { id: row.id, viewer: { kind: 'instance', instanceId: row.instance_id } }
   return undefined
+}
+
+/** Those of the ids whose tokens were not revoked. */
+export async function listLiveTokens(db: Kysely<DB>, ids: readonly string[]): Promise<string[]> {
+  const rows = await db
+    .selectFrom('tokens')
+    .select('id')
+    .where(sql<boolean>`id = any(${ids}::uuid[])`)
+    .where('revoked_at', 'is', null)
+    .execute()
+  return rows.map(({ id }) => id)
 }
 
 /** All tokens of an account and of its instances, oldest first, without anything that could be used as one. */

@@ -168,6 +168,12 @@ export class Connection {
     this.#webSocket.pause()
   }
 
+  /** The network is back, with all that was held up. */
+  comeBack(): void {
+    this.#isSilent = false
+    this.#webSocket.resume()
+  }
+
   /** Keeps TCP and reads, answers nothing more. */
   goSilent(): void {
     this.#isSilent = true

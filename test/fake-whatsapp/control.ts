@@ -13,6 +13,7 @@ const SERVER_OPERATIONS = [
   'mute',
   'accept',
   'refuse',
+  'outage',
   'dropAll',
   'next',
   'seen',
@@ -47,6 +48,7 @@ const PHONE_OPERATIONS = [
   'downgrade',
   'hang',
   'goSilent',
+  'comeBack',
   'sendGarbage',
 ] as const satisfies (keyof Phone)[]
 
@@ -62,7 +64,9 @@ export async function handleControl(
   response: ServerResponse,
 ): Promise<void> {
   const reply = (status: number, body: unknown) =>
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body ?? null))
+    response
+      .writeHead(status, { 'content-type': 'application/json', connection: 'close' })
+      .end(JSON.stringify(body ?? null))
   if (request.method !== 'POST' || request.url !== '/control') {
     reply(404, { error: 'Orders are sent to POST /control' })
     return

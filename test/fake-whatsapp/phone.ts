@@ -1,14 +1,14 @@
-import { randomBytes, randomInt } from 'node:crypto'
-import type { proto } from '@whiskeysockets/baileys'
+import { randomBytes } from 'node:crypto'
+import type { BinaryNode, proto } from '@whiskeysockets/baileys'
 import type { Connection } from './connection.ts'
 import { createKeyPair } from './curve.ts'
 import { type LoginFault, PlannedFault } from './faults.ts'
+import { Inbox } from './inbox.ts'
 import { jidOf, lidOf } from './nodes.ts'
 import { pair, pairByCode, readQr } from './pairing.ts'
 import * as push from './pushes.ts'
 import type { Recorder } from './record.ts'
 import { createSettings, type Settings } from './settings.ts'
-import { createSignedKey, type SignedKey } from './signal-keys.ts'
 
 export type BusinessProfile = {
   description?: string
@@ -47,6 +47,9 @@ export type Device = {
   logins: number
 }
 
+/** Something for one connection, made when it is said. */
+type Words = (connection: Connection) => BinaryNode
+
 /** What a phone needs of the network that it is in. */
 export type Network = {
   connections(): Iterable<Connection>
@@ -71,9 +74,10 @@ export class Phone {
   readonly settings: Settings = createSettings()
   readonly plannedFault = new PlannedFault<LoginFault>()
   readonly muted = new Set<string>()
-  readonly registrationId = randomInt(1, 16_380)
   readonly #network: Network
-  #signedKey: SignedKey | null = null
+  #inbox: Inbox | null = null
+  readonly #removed = new Set<number>()
+  readonly #heldBack: Words[] = []
   #nextDevice = 1
 
   constructor(options: PhoneOptions, network: Network) {
@@ -93,9 +97,9 @@ export class Phone {
     return jidOf(this.number)
   }
 
-  /** The key under which others begin a conversation with the phone itself. */
-  get signedKey(): SignedKey {
-    return (this.#signedKey ??= createSignedKey(this.identity))
+  /** Made when somebody writes to the phone. */
+  get inbox(): Inbox {
+    return (this.#inbox ??= new Inbox(this.identity))
   }
 
   // What the owner does with linked devices.
@@ -109,9 +113,13 @@ export class Phone {
     return this.#welcome(await pair(connection, this, identity, secret))
   }
 
-  /** Types a pairing code that a client has asked for. */
+  /** Types the pairing code that a client has asked for last, or asks for in a moment. */
   async enterCode(code: string): Promise<Device> {
-    const connection = this.#find((candidate) => candidate.isOpen && candidate.linkCode?.number === this.number)
+    const find = () =>
+      [...this.#network.connections()].findLast(({ isOpen, linkCode }) => isOpen && linkCode?.number === this.number)
+    // A client knows its code before the server has heard of it.
+    if (!find()) await this.#network.recorder.next('codeRequest', { number: this.number }, 2_000)
+    const connection = find()
     if (!connection?.linkCode) throw new Error(`No client has asked for a pairing code for ${this.number}`)
     return this.#welcome(await pairByCode(connection, this, connection.linkCode, code))
   }
@@ -145,19 +153,21 @@ export class Phone {
 
   forgetDevice(device: Device): void {
     this.devices.delete(device.id)
+    this.#removed.add(device.id)
   }
 
-  /** Whether this device was ever linked: a removed one does not come back. */
-  hasHad(id: number): boolean {
-    return id < this.#nextDevice
+  /** Whether this device was removed: it does not come back. */
+  hasRemoved(id: number): boolean {
+    return this.#removed.has(id)
   }
 
-  // What its devices are told.
+  // What its devices are told; when none is connected, the next one that comes is, except of calls.
 
-  /** Changes the owner's name in the settings, and tells the devices to look. */
+  /** Changes the owner's name in the settings, and tells the devices to look; those that lack the key are given it. */
   async rename(name: string): Promise<void> {
     this.name = name
     const version = await this.settings.setName(name)
+    this.#tell(() => push.ownMessage(this, this.settings.keyShare(), { peer: true }))
     this.#tell((connection) => push.settingsChanged(connection, 'critical_block', version))
   }
 
@@ -176,14 +186,14 @@ export class Phone {
   /** Somebody calls; the id tells the call. */
   receiveCall({ from, video = false, id = randomId() }: { from: string; video?: boolean; id?: string }): string {
     const caller = this.#network.contact(from)
-    this.#tell((connection) => push.callOffer(connection, caller, { id, video }))
+    this.#tellNow((connection) => push.callOffer(connection, caller, { id, video }))
     return id
   }
 
   /** A call ends without having been taken. */
   endCall({ from, id, reason = 'timeout' }: { from: string; id: string; reason?: string }): void {
     const caller = this.#network.contact(from)
-    this.#tell((connection) => push.callEnd(connection, caller, { id, reason }))
+    this.#tellNow((connection) => push.callEnd(connection, caller, { id, reason }))
   }
 
   /** Somebody writes: in private, in a group ("123@g.us") or as a status. Returns the message's id. */
@@ -201,7 +211,7 @@ export class Phone {
 
   /** A contact came or went. */
   showPresence(from: string, type: 'available' | 'unavailable'): void {
-    this.#tell(() => push.contactPresence(from, type))
+    this.#tellNow(() => push.contactPresence(from, type))
   }
 
   /** A message of its devices was delivered to, or read by, whom it was for. */
@@ -262,6 +272,11 @@ export class Phone {
     for (const connection of this.live(jid)) connection.hang()
   }
 
+  /** Undoes `hang` and `goSilent`. */
+  comeBack(jid?: string): void {
+    for (const connection of this.live(jid)) connection.comeBack()
+  }
+
   goSilent(jid?: string): void {
     for (const connection of this.live(jid)) connection.goSilent()
   }
@@ -300,7 +315,20 @@ export class Phone {
     return undefined
   }
 
-  #tell(words: (connection: Connection) => ReturnType<typeof push.contactPresence>): void {
+  /** Says to a device that has just come what it has missed. */
+  catchUp(connection: Connection): void {
+    for (const words of this.#heldBack.splice(0)) {
+      const node = words(connection)
+      connection.send({ ...node, attrs: { ...node.attrs, offline: '1' } })
+    }
+  }
+
+  #tell(words: Words): void {
+    if (this.isConnected) this.#tellNow(words)
+    else this.#heldBack.push(words)
+  }
+
+  #tellNow(words: Words): void {
     for (const connection of this.live()) connection.send(words(connection))
   }
 

@@ -9,7 +9,7 @@ import {
 import type { Connection } from './connection.ts'
 import { bytesAt, bytesOf, descend, element, firstChild, jidOf, lidOf, seconds, textElement } from './nodes.ts'
 import type { Device, Phone } from './phone.ts'
-import { deviceBundle, phoneBundle } from './signal-keys.ts'
+import { deviceBundle } from './signal-keys.ts'
 
 /** What answers are made from. */
 export type Directory = {
@@ -74,7 +74,7 @@ function bundleFor(jid: string | undefined, directory: Directory): BinaryNode[] 
   const phone = directory.phoneByJid(jid)
   const id = jidDecode(jid)?.device ?? 0
   if (!phone) return null
-  if (id === 0) return phoneBundle(phone)
+  if (id === 0) return phone.inbox.bundle()
   const device = phone.devices.get(id)
   return device ? deviceBundle(device) : null
 }

@@ -29,8 +29,16 @@ export type Happenings = {
   /** `error` is set when the client refused what it was sent. */
   ack: { number: string; jid: string; class: string; id: string; to: string; error: string | null }
   callRejected: { number: string; jid: string; callId: string; caller: string }
-  /** A message was sent; `recipients` are the devices it was encrypted for. */
-  message: { number: string; jid: string; to: string; id: string; type: string; recipients: string[] }
+  /** A message was sent; `recipients` are the devices it was encrypted for, `text` is what the contact's phone read. */
+  message: {
+    number: string
+    jid: string
+    to: string
+    id: string
+    type: string
+    recipients: string[]
+    text: string | null
+  }
   /** A client wrote into the account's settings. */
   settingsPatch: { number: string; jid: string; collection: string }
   /** A client broke the protocol. */

@@ -2,19 +2,13 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import {
-  type BinaryNode,
-  getAllBinaryNodeChildren,
-  getBinaryNodeChildren,
-  jidDecode,
-  proto,
-} from '@whiskeysockets/baileys'
+import { type BinaryNode, getBinaryNodeChildren, jidDecode, proto } from '@whiskeysockets/baileys'
 import { WebSocketServer } from 'ws'
 import { createServerIdentity } from './certificate.ts'
 import { Connection, type ConnectionEvents } from './connection.ts'
 import { handleControl } from './control.ts'
 import { isLoginFault, type LoginFault, type OpeningFault, PlannedFault } from './faults.ts'
-import { descend, element, firstChild, SERVER, seconds, textElement } from './nodes.ts'
+import { bytesAt, descend, element, firstChild, SERVER, seconds, textElement } from './nodes.ts'
 import { type Device, type Network, Phone, type PhoneOptions } from './phone.ts'
 import { emptyHistory, ownMessage, tags } from './pushes.ts'
 import { type Answer, answer, type Directory } from './queries.ts'
@@ -116,9 +110,16 @@ export class FakeWhatsApp implements Network, Directory {
     this.port = (this.#http.address() as AddressInfo).port
   }
 
-  /** Stops listening on its port; connections that there are live on. */
-  refuse(): void {
+  /** Stops listening on its port, for good or for a while; connections that there are live on. */
+  refuse(ms?: number): void {
     if (this.#http.listening) this.#http.close()
+    if (ms !== undefined) this.#after(ms, () => void this.accept())
+  }
+
+  /** The same, and all connections are torn down. */
+  outage(ms?: number): void {
+    this.refuse(ms)
+    this.dropAll()
   }
 
   /** Ends all connections, timers and waits. */
@@ -354,6 +355,7 @@ export class FakeWhatsApp implements Network, Directory {
       routingInfo: connection.routingInfo?.toString() ?? null,
     })
     if (device.logins === 1 && phone.welcomesDevices) void this.#welcome(connection, phone)
+    phone.catchUp(connection)
   }
 
   #findDevice(connection: Connection, number: string, id: number): { phone: Phone; device: Device } | null {
@@ -362,9 +364,11 @@ export class FakeWhatsApp implements Network, Directory {
     if (!phone) return null
     const device = phone.devices.get(id)
     if (device) return device.isPaired && device.noiseKey.equals(connection.clientKey) ? { phone, device } : null
-    if (!acceptsAll || phone.hasHad(id)) return null
+    if (!acceptsAll || phone.hasRemoved(id)) return null
     const added = phone.addDevice(connection.clientKey, id)
     added.isPaired = true
+    // It was linked before this server knew of it, and welcomed then.
+    added.logins = 1
     return { phone, device: added }
   }
 
@@ -440,10 +444,30 @@ export class FakeWhatsApp implements Network, Directory {
         break
       }
       case 'message':
-        recorder.add('message', { ...who, to, id, type: type ?? '', recipients: recipientsOf(node) })
+        void this.#deliver(node, who)
         connection.send(element('ack', { class: 'message', id, from: to, t: seconds() }))
         break
     }
+  }
+
+  /** Has the phone of a contact read what was sent to it. */
+  async #deliver(node: BinaryNode, who: { number: string; jid: string }): Promise<void> {
+    const { id = '', to = '', type = '' } = node.attrs
+    const copies = getBinaryNodeChildren(descend(node, 'participants'), 'to')
+    const copy = copies.find(({ attrs }) => {
+      const { user, device = 0 } = jidDecode(attrs.jid) ?? {}
+      return device === 0 && user === jidDecode(to)?.user
+    })
+    const sealed = descend(copy, 'enc')
+    const reader = this.phoneByJid(copy?.attrs.jid)
+    let text: string | null = null
+    try {
+      if (sealed && reader) text = await reader.inbox.read(who.jid, sealed.attrs.type ?? '', bytesAt(sealed))
+    } catch (error) {
+      this.recorder.add('problem', { number: who.number, message: `Unreadable message: ${(error as Error).message}` })
+    }
+    const recipients = copies.map(({ attrs }) => attrs.jid ?? '')
+    this.recorder.add('message', { ...who, to, id, type, recipients, text })
   }
 
   #after(ms: number, work: () => void): void {
@@ -476,8 +500,3 @@ const asResult = (content: Answer, attributes: Record<string, string | undefined
     : element('iq', { ...attributes, type: 'error' }, [
         element('error', { code: String(content.code), text: content.text }),
       ])
-
-const recipientsOf = (message: BinaryNode): string[] =>
-  getAllBinaryNodeChildren(descend(message, 'participants') ?? element('participants')).map(
-    ({ attrs }) => attrs.jid ?? '',
-  )
