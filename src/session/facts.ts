@@ -35,17 +35,20 @@ export const writePaired = (
 ): Promise<Instance | undefined> =>
   inTransaction(db, async (transaction) => {
     const instance = await update(transaction, instanceId)
-      .set({ number_jid: numberJid, paired_at: sql`clock_timestamp()`, logged_out_at: null, ...NOT_STOPPED, ...CHANGED })
+      .set({
+        number_jid: numberJid,
+        paired_at: sql`clock_timestamp()`,
+        logged_out_at: null,
+        ...NOT_STOPPED,
+        ...CHANGED,
+      })
       .executeTakeFirst()
     if (instance) await writeSealedCreds(transaction, instanceId, sealedCreds)
     return instance
   })
 
 /** The pairing is over, and what it left is deleted. The number stays as the one that was last connected. */
-export const writeLoggedOut = (
-  db: Kysely<DB>,
-  instanceId: string,
-): Promise<Instance | undefined> =>
+export const writeLoggedOut = (db: Kysely<DB>, instanceId: string): Promise<Instance | undefined> =>
   inTransaction(db, async (transaction) => {
     await deleteAuthState(transaction, instanceId)
     return update(transaction, instanceId)
@@ -81,6 +84,11 @@ export const writeProfile = (
     })
     .executeTakeFirst()
 
+/** A new client version comes with a new start: those that were too old are tried again. */
+export const forgetOutdatedClients = async (db: Kysely<DB>): Promise<void> => {
+  await db.updateTable('instances').set(NOT_STOPPED).where('stop_reason', '=', 'CLIENT_OUTDATED').execute()
+}
+
 /** Instances whose session has to come back: a link was asked for, a phone has accepted it, and it was not given up. */
 export const listToRestore = (db: Kysely<DB>): Promise<Instance[]> =>
   db
@@ -88,9 +96,10 @@ export const listToRestore = (db: Kysely<DB>): Promise<Instance[]> =>
     .select(instanceColumns)
     .where('desired_state', '=', 'connected')
     .where('logged_out_at', 'is', null)
-    // A new client version comes with a new start.
-    .where((or) => or.or([or('stop_reason', 'is', null), or('stop_reason', '=', 'CLIENT_OUTDATED')]))
-    .where((exists) => exists.exists(exists.selectFrom('auth_creds').whereRef('instance_id', '=', 'instances.id').select('instance_id')))
+    .where('stop_reason', 'is', null)
+    .where((exists) =>
+      exists.exists(exists.selectFrom('auth_creds').whereRef('instance_id', '=', 'instances.id').select('instance_id')),
+    )
     .execute()
 
 /** A number that no earlier start of any process has had. */

@@ -1,12 +1,13 @@
 import { statusAtRest, statusOfDeleted } from '../connection/rest.ts'
 import type { ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
+import { serviceUnavailable } from '../errors.ts'
 import { Topics } from '../events.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { Settings } from '../integration/queries.ts'
 import type { PairingStep } from '../pairing/step.ts'
 import { createCaches } from './caches.ts'
-import { listToRestore, nextEpoch } from './facts.ts'
+import { forgetOutdatedClients, listToRestore, nextEpoch } from './facts.ts'
 import type { LinkServices } from './open-link.ts'
 import { OpeningGate } from './opening-gate.ts'
 import { Session, type SessionServices } from './session.ts'
@@ -47,8 +48,7 @@ export class SessionRegistry {
   /** The present connection of an instance, at once: it awaits nothing and reads no row. */
   statusOf(instance: Instance): ConnectionStatus {
     return (
-      this.#sessions.get(instance.id)?.status() ??
-      statusAtRest(instance, this.#startedAt, this.#services.firstSequence)
+      this.#sessions.get(instance.id)?.status() ?? statusAtRest(instance, this.#startedAt, this.#services.firstSequence)
     )
   }
 
@@ -59,6 +59,7 @@ export class SessionRegistry {
 
   /** Starts a session for every instance that is to have one; they open one after the other. */
   async restore(): Promise<number> {
+    await forgetOutdatedClients(this.#services.db)
     const instances = await listToRestore(this.#services.db)
     for (const instance of instances) this.#sessionOf(instance).restore()
     return instances.length
@@ -128,6 +129,7 @@ export class SessionRegistry {
 
   /** Asks a session for something; returns the instance as it is then. */
   async #command(instance: Instance, ask: (session: Session) => Promise<void>): Promise<Instance> {
+    if (this.#isClosed) throw serviceUnavailable()
     const session = this.#sessionOf(instance)
     await ask(session)
     return session.instance
@@ -135,7 +137,7 @@ export class SessionRegistry {
 
   #sessionOf(instance: Instance): Session {
     const session = this.#sessions.get(instance.id) ?? new Session(this.#services, instance)
-    if (!this.#isClosed) this.#sessions.set(instance.id, session)
+    this.#sessions.set(instance.id, session)
     return session
   }
 }
