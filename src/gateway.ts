@@ -7,13 +7,14 @@ import { MergedTicks } from './connection/merged-ticks.ts'
 import { openDatabase } from './db/database.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
 import type { Logger } from './logger.ts'
+import type { CommandTools } from './operator/commands.ts'
 import { serveCommands } from './operator/socket.ts'
 import { createRateLimiter } from './rate-limit.ts'
 import { reportUnreadable } from './sealing/check.ts'
 import { Sealer } from './sealing/sealer.ts'
 import { listen } from './server.ts'
 import type { Services } from './services.ts'
-import { LINK_TIMINGS, type LinkTimings } from './session/link.ts'
+import type { LinkTimings } from './session/link.ts'
 import { SessionRegistry } from './session/registry.ts'
 import { createTokenLookup } from './token/lookup.ts'
 import { StreamSlots } from './token/stream-slots.ts'
@@ -36,7 +37,7 @@ type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimi
 export async function startGateway(
   config: Config,
   logger: Logger,
-  { onStatement, timings = LINK_TIMINGS }: Instruments = {},
+  { onStatement, timings }: Instruments = {},
 ): Promise<Gateway> {
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
@@ -54,11 +55,15 @@ export async function startGateway(
     const sessions = await SessionRegistry.create({ ...config, db, sealer, logger, timings })
     closers.push(() => sessions.close())
     const tokenWatch = watchTokens(db, logger)
-    if (config.databaseUrl === null) {
-      const tools = { db, logger, sealer: () => sealer, live: { sessions, tokenWatch } }
-      const commands = await serveCommands(tools, config.dataDir)
-      closers.push(commands.close)
+    const tools = {
+      db,
+      logger,
+      sealer: () => sealer,
+      live: { sessions, tokenWatch },
+      openSessions: () => Promise.resolve(sessions),
     }
+    const commands = await takeCommands(tools, config)
+    if (commands) closers.push(commands.close)
 
     const tokenUsage = trackTokenUsage(db, logger)
     closers.push(tokenUsage.close)
@@ -83,11 +88,26 @@ export async function startGateway(
     })
     // Only now: a start that fails must not have made a token that nobody was shown.
     const firstContact = await bootstrap(db, config)
-    const restored = await sessions.restore()
-    logger.info({ url: server.url, restored }, 'listening')
+    if (!(await sessions.start({ restores: true }))) {
+      logger.info('another process runs the sessions; this one takes over when that one is gone')
+    }
+    logger.info({ url: server.url }, 'listening')
     return { url: server.url, firstContact, services, close }
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** Beside PostgreSQL commands can do without the gateway, so that a folder which cannot be written is no reason to end. */
+async function takeCommands(tools: CommandTools, config: Config): ReturnType<typeof serveCommands> {
+  try {
+    const commands = await serveCommands(tools, config)
+    if (!commands) tools.logger.info('another gateway with this DATA_DIR takes the operator commands')
+    return commands
+  } catch (error) {
+    if (config.databaseUrl === null) throw error
+    tools.logger.warn({ err: error }, 'operator commands cannot be taken in DATA_DIR; they act on the database alone')
+    return null
   }
 }

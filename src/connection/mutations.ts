@@ -5,12 +5,10 @@ import type { Context } from '../graphql/context.ts'
 import { findInstance, type Instance as InstanceRow, type InstanceRef as Ref } from '../instance/queries.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import { Instance } from '../instance/type.ts'
+import { isPhoneNumber, PHONE_NUMBER_RULE } from '../pairing/phone-number.ts'
 import { validate } from '../validate.ts'
 
-const phoneNumberRule = z
-  .string()
-  .regex(/^[1-9]\d{6,14}$/, 'has to be the digits of a number with its country code, 7 to 15 of them, without + or spaces')
-  .nullish()
+const phoneNumberRule = z.string().refine(isPhoneNumber, `has to be ${PHONE_NUMBER_RULE}`).nullish()
 
 /**
  * The road of every mutation that moves a session: the instance is found, asked for something, and told as it is then.

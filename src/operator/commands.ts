@@ -5,18 +5,26 @@ import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError } from '../errors.ts'
 import { createInstance, deleteInstance } from '../instance/actions.ts'
 import { parseName } from '../name.ts'
-import { listInstances, listInstancesByName } from '../instance/queries.ts'
+import { isPhoneNumber, PHONE_NUMBER_RULE } from '../pairing/phone-number.ts'
+import { type Instance, listInstances, listInstancesByName } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
 import { rotateKeys } from '../sealing/rotate.ts'
-import type { Sealer } from '../sealing/sealer.ts'
+import type { KeyIds, Sealer } from '../sealing/sealer.ts'
 import type { Services } from '../services.ts'
+import type { SessionRegistry } from '../session/registry.ts'
 import { isRefusedToken, refusedToken, revokeToken } from '../token/actions.ts'
 import { listTokens } from '../token/queries.ts'
+import { connectInstance, type ConnectStep } from './connect-instance.ts'
 import { IMPORTED_TOKEN_RULE, isChosenToken, MIN_IMPORTED_LENGTH } from '../token/token.ts'
 
 /** What an operator typed: positional arguments and options, all text. */
-export type CommandInput = { args: readonly string[]; options: Readonly<Partial<Record<OptionName, string>>> }
-export type OptionName = 'quota' | 'token'
+export type CommandInput = {
+  args: readonly string[]
+  options: Readonly<Partial<Record<OptionName, string>>>
+  /** Of the keys in the operator's environment, where a gateway with an environment of its own runs the command. */
+  keys?: KeyIds | undefined
+}
+export type OptionName = 'quota' | 'token' | 'phone'
 
 /** The one JSON object that a command answers with. */
 export type CommandOutput = Record<string, unknown>
@@ -26,7 +34,8 @@ type Command = {
   args: readonly string[]
   options: readonly OptionName[]
   summary: string
-  run(tools: CommandTools, input: CommandInput): Promise<CommandOutput>
+  /** @param tell says how far it is, for a person who waits */
+  run(tools: CommandTools, input: CommandInput, tell: (step: ConnectStep) => void): Promise<CommandOutput>
 }
 
 /** What a command works with. */
@@ -37,6 +46,11 @@ export type CommandTools = {
   sealer(): Sealer
   /** What is open in the gateway that runs the command, which has to learn of it; null where none does. */
   live: Pick<Services, 'sessions' | 'tokenWatch'> | null
+  /**
+   * The sessions of the gateway, or of this process for as long as the command runs.
+   * @throws GatewayError SERVICE_UNAVAILABLE when another process runs them, which cannot be reached from here
+   */
+  openSessions(): Promise<SessionRegistry>
 }
 
 /** Every operator command by its words. */
@@ -101,20 +115,27 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       }
     },
   },
+  'instance connect': {
+    args: ['ACCOUNT', 'NAME'],
+    options: ['phone'],
+    summary: 'link a phone by QR, or by a code with --phone and its digits, and wait until connected',
+    run: async ({ db, openSessions }, { args: [account = '', name = ''], options: { phone = null } }, tell) => {
+      if (phone !== null && !isPhoneNumber(phone)) throw badUserInput('phone', `--phone ${phone}: expected ${PHONE_NUMBER_RULE}`)
+      const instance = await getInstanceByName(db, account, name)
+      const sessions = await openSessions()
+      await connectInstance(sessions, instance, phone, tell)
+      const { state, numberJid } = sessions.statusOf(instance)
+      return { id: instance.id, name: instance.name, state, numberJid }
+    },
+  },
   'instance delete': {
     args: ['ACCOUNT', 'NAME'],
     options: [],
     summary: 'delete an instance, its token and its integrations',
     run: async ({ db, live }, { args: [account = '', name = ''] }) => {
-      const { id: accountId } = await getAccountByName(db, account)
-      const [instance] = await listInstancesByName(db, { kind: 'account', accountId }, [parseName(name) ?? name])
-      if (!instance) {
-        throw new GatewayError(
-          'INSTANCE_NOT_FOUND',
-          `The account has no instance named ${name}. "instance list" shows those that exist`,
-        )
-      }
-      const erase = async () => [await deleteInstance(db, { kind: 'account', accountId }, { id: instance.id })]
+      const instance = await getInstanceByName(db, account, name)
+      const { id, accountId } = instance
+      const erase = async () => [await deleteInstance(db, { kind: 'account', accountId }, { id })]
       await (live ? live.sessions.deleteInstances([instance], erase) : erase())
       return { id: instance.id, name: instance.name }
     },
@@ -142,8 +163,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: [],
     options: [],
     summary: 'seal anew, with ENCRYPTION_KEY, what ENCRYPTION_KEY_PREVIOUS sealed',
-    run: async ({ db, logger, sealer }) => {
-      const { resealed, unreadable } = await rotateKeys(db, sealer(), logger)
+    run: async ({ db, logger, sealer: getSealer }, { keys = {} }) => {
+      const sealer = getSealer()
+      if (!sealer.hasKeys(keys)) {
+        throw new GatewayError(
+          'CONFLICT',
+          'The running gateway has other keys, and nothing was done. Restart it with this ENCRYPTION_KEY and ENCRYPTION_KEY_PREVIOUS first',
+        )
+      }
+      const { resealed, unreadable } = await rotateKeys(db, sealer, logger)
       if (unreadable.length === 0) return { resealed }
       const places = unreadable.map(({ table, column, row }) => `${table}.${column} of ${row}`).join(', ')
       throw new GatewayError(
@@ -152,6 +180,17 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       )
     },
   },
+}
+
+/** @throws GatewayError BAD_USER_INPUT, INSTANCE_NOT_FOUND */
+async function getInstanceByName(db: Kysely<DB>, account: string, name: string): Promise<Instance> {
+  const { id: accountId } = await getAccountByName(db, account)
+  const [instance] = await listInstancesByName(db, { kind: 'account', accountId }, [parseName(name) ?? name])
+  if (instance) return instance
+  throw new GatewayError(
+    'INSTANCE_NOT_FOUND',
+    `The account has no instance named ${name}. "instance list" shows those that exist`,
+  )
 }
 
 const MAX_QUOTA = 1_000_000

@@ -23,7 +23,9 @@ export async function connectInstance(
   try {
     await new Promise<void>((resolve, reject) => {
       let last = ''
+      let isShown = false
       const show = (step: PairingStep) => {
+        isShown = true
         if (step.kind === 'qr') tell({ kind: 'qr', value: step.value, expiresAt: step.expiresAt.toISOString() })
         if (step.kind === 'code') tell({ kind: 'code', code: step.code, expiresAt: step.expiresAt.toISOString() })
       }
@@ -42,8 +44,9 @@ export async function connectInstance(
         }),
       )
       sessions.connect(instance, phoneNumber).then(() => {
+        // Of an attempt that has been joined.
         const step = sessions.pairingStepOf(instance.id)
-        if (step && last === '') show(step)
+        if (step && !isShown) show(step)
         look()
       }, reject)
     })

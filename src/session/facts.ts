@@ -102,6 +102,17 @@ export const listToRestore = (db: Kysely<DB>): Promise<Instance[]> =>
     )
     .execute()
 
+/** Those of the ids whose instances exist. */
+export async function listExisting(db: Kysely<DB>, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return []
+  const rows = await db
+    .selectFrom('instances')
+    .select('id')
+    .where(sql<boolean>`id = any(${ids}::uuid[])`)
+    .execute()
+  return rows.map(({ id }) => id)
+}
+
 /** A number that no earlier start of any process has had. */
 export async function nextEpoch(db: Kysely<DB>): Promise<number> {
   const { rows } = await sql<{ epoch: number }>`select nextval('registry_epochs')::int as epoch`.execute(db)

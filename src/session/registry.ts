@@ -1,13 +1,16 @@
+import { reasonOf } from '../connection/reasons.ts'
 import { statusAtRest, statusOfDeleted } from '../connection/rest.ts'
 import type { ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
-import { serviceUnavailable } from '../errors.ts'
+import { GatewayError } from '../errors.ts'
 import { Topics } from '../events.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { Settings } from '../integration/queries.ts'
 import type { PairingStep } from '../pairing/step.ts'
 import { createCaches } from './caches.ts'
-import { forgetOutdatedClients, listToRestore, nextEpoch } from './facts.ts'
+import { Claim } from './claim.ts'
+import { forgetOutdatedClients, listExisting, listToRestore, nextEpoch } from './facts.ts'
+import { LINK_TIMINGS, type LinkTimings } from './link.ts'
 import type { LinkServices } from './open-link.ts'
 import { OpeningGate } from './opening-gate.ts'
 import { Session, type SessionServices } from './session.ts'
@@ -15,7 +18,24 @@ import { Session, type SessionServices } from './session.ts'
 /** Changes that one start of the process has room for, before those of the next. */
 const SEQUENCES_PER_EPOCH = 2 ** 32
 
-export type RegistryServices = Omit<LinkServices, 'caches'> & Readonly<{ maxOpening: number }>
+const RESTORE_AGAIN_MS = 1_000
+/** Sessions of instances that were deleted by another process, or by hand, are looked for so often. */
+const LOOK_FOR_DELETED_MS = 10_000
+
+export type RegistryServices = Omit<LinkServices, 'caches' | 'timings'> &
+  Readonly<{
+    maxOpening: number
+    /** null: the embedded database, which no other process can use. */
+    databaseUrl: string | null
+    timings?: LinkTimings | undefined
+  }>
+
+export const sessionsElsewhere = () =>
+  new GatewayError(
+    'SERVICE_UNAVAILABLE',
+    'The sessions of this database are run by another process of the gateway. Ask that one, or stop it',
+    { retryAfter: 5 },
+  )
 
 /** The live sessions of this process: the only source of the present connection state. */
 export class SessionRegistry {
@@ -26,11 +46,21 @@ export class SessionRegistry {
   readonly #services: SessionServices
   readonly #sessions = new Map<string, Session>()
   readonly #startedAt = new Date()
-  #isClosed = false
+  readonly #claim: Claim | null
+  /** Whether this process is the one that runs the sessions. */
+  #isOurs = false
+  #restores = false
+  #sweep: NodeJS.Timeout | undefined
 
   private constructor(services: RegistryServices, epoch: number) {
+    const { databaseUrl, logger } = services
+    this.#claim =
+      databaseUrl === null
+        ? null
+        : new Claim(databaseUrl, logger, { onGained: () => void this.#take(), onLost: () => void this.#give() })
     this.#services = {
       ...services,
+      timings: services.timings ?? LINK_TIMINGS,
       caches: createCaches(),
       gate: new OpeningGate(services.maxOpening),
       firstSequence: epoch * SEQUENCES_PER_EPOCH,
@@ -40,16 +70,17 @@ export class SessionRegistry {
     }
   }
 
-  /** A registry without sessions; `restore` brings those back that ran before. */
+  /** A registry that runs no sessions before it is started. */
   static async create(services: RegistryServices): Promise<SessionRegistry> {
     return new SessionRegistry(services, await nextEpoch(services.db))
   }
 
   /** The present connection of an instance, at once: it awaits nothing and reads no row. */
   statusOf(instance: Instance): ConnectionStatus {
-    return (
-      this.#sessions.get(instance.id)?.status() ?? statusAtRest(instance, this.#startedAt, this.#services.firstSequence)
-    )
+    const session = this.#sessions.get(instance.id)
+    if (session) return session.status()
+    const status = statusAtRest(instance, this.#startedAt, this.#services.firstSequence)
+    return status.reason?.code === 'UNKNOWN' && !this.#isOurs ? { ...status, reason: reasonOf('HANDOVER') } : status
   }
 
   /** The present step of an instance's running pairing attempt; null when none runs. */
@@ -57,12 +88,15 @@ export class SessionRegistry {
     return this.#sessions.get(instanceId)?.pairingStep ?? null
   }
 
-  /** Starts a session for every instance that is to have one; they open one after the other. */
-  async restore(): Promise<number> {
-    await forgetOutdatedClients(this.#services.db)
-    const instances = await listToRestore(this.#services.db)
-    for (const instance of instances) this.#sessionOf(instance).restore()
-    return instances.length
+  /**
+   * Runs the sessions from now on, or as soon as the process that does is gone; false when it has to wait for that.
+   * @param restores whether every session that is wanted is opened, or only those that are asked for
+   */
+  async start({ restores }: { restores: boolean }): Promise<boolean> {
+    this.#restores = restores
+    if (this.#claim) return this.#claim.open()
+    await this.#take()
+    return true
   }
 
   connect(instance: Instance, phoneNumber: string | null): Promise<Instance> {
@@ -123,13 +157,52 @@ export class SessionRegistry {
 
   /** Ends all links and writes what is left to be written; the instances stay as they are wanted. */
   async close(): Promise<void> {
-    this.#isClosed = true
-    await Promise.all([...this.#sessions.values()].map((session) => session.close()))
+    await this.#give()
+    await this.#claim?.close()
+  }
+
+  async #take(): Promise<void> {
+    this.#isOurs = true
+    this.#sweep = setInterval(() => void this.#forgetDeleted(), LOOK_FOR_DELETED_MS).unref()
+    if (this.#restores) await this.#restore()
+  }
+
+  /** Starts a session for every instance that is to have one; they open one after the other. */
+  async #restore(): Promise<void> {
+    const { db, logger } = this.#services
+    try {
+      await forgetOutdatedClients(db)
+      const instances = await listToRestore(db)
+      if (!this.#isOurs) return
+      for (const instance of instances) if (!this.#sessions.has(instance.id)) this.#sessionOf(instance).restore()
+      logger.info({ sessions: instances.length }, 'sessions are being restored')
+    } catch (error) {
+      logger.warn({ err: error }, 'sessions could not be restored yet')
+      setTimeout(() => this.#isOurs && void this.#restore(), RESTORE_AGAIN_MS).unref()
+    }
+  }
+
+  async #give(): Promise<void> {
+    this.#isOurs = false
+    clearInterval(this.#sweep)
+    const sessions = [...this.#sessions.values()]
+    await Promise.all(sessions.map((session) => session.close()))
+    this.#sessions.clear()
+    for (const { instance } of sessions) this.#services.onChange(instance)
+  }
+
+  async #forgetDeleted(): Promise<void> {
+    try {
+      const ids = new Set(await listExisting(this.#services.db, [...this.#sessions.keys()]))
+      for (const [id, { instance }] of this.#sessions) if (!ids.has(id)) this.#noteDeleted(instance)
+    } catch (error) {
+      this.#services.logger.debug({ err: error }, 'deleted instances could not be looked for')
+    }
   }
 
   /** Asks a session for something; returns the instance as it is then. */
   async #command(instance: Instance, ask: (session: Session) => Promise<void>): Promise<Instance> {
-    if (this.#isClosed) throw serviceUnavailable()
+    if (!this.#isOurs) throw sessionsElsewhere()
     const session = this.#sessionOf(instance)
     await ask(session)
     return session.instance
