@@ -30,14 +30,11 @@ const ask = (query: string, headers: Record<string, string> = {}, init: RequestI
 
 /** Reads a body until it contains the text, and lets go of it. */
 async function readUntil(response: Response, text: string): Promise<string> {
-  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   let read = ''
-  while (reader && !read.includes(text)) {
-    const { done, value } = await reader.read()
-    if (done) break
-    read += value
+  for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    read += chunk
+    if (read.includes(text)) break
   }
-  await reader?.cancel()
   return read
 }
 
@@ -174,13 +171,13 @@ describe('the writer of events', () => {
   })
 
   test('pings an idle reader', async () => {
-    let end = () => {}
-    const idle = new Promise<void>((resolve) => (end = resolve))
+    let end = (_events: string[]) => {}
+    const idle = new Promise<string[]>((resolve) => (end = resolve))
     const socket = await serve((response) =>
       replyEvents(
         response,
         (async function* (): AsyncGenerator<string> {
-          await idle
+          yield* await idle
         })(),
         20,
       ),
@@ -188,7 +185,7 @@ describe('the writer of events', () => {
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
     await vi.waitFor(() => expect(text.match(/:\n\n/g)?.length).toBeGreaterThan(3))
-    end()
+    end([])
     await vi.waitFor(() => expect(text).toContain('event: complete\ndata:\n\n'))
   })
 

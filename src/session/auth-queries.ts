@@ -32,7 +32,10 @@ export const listSealedKeys = (db: Kysely<DB>, instanceId: string, type: string,
     .where(sql<boolean>`id = any(${ids}::text[])`)
     .execute()
 
-/** All of them or none, whatever their number: the first 812 keys of a new device are one statement. */
+/**
+ * All of them or none, whatever their number: the first 812 keys of a new device are one statement. In the order in which
+ * a rotation of the encryption key locks them, or the two would wait for each other.
+ */
 export async function writeSealedKeys(db: Kysely<DB>, instanceId: string, keys: readonly SealedKey[]): Promise<void> {
   const kept = keys.filter(({ sealed }) => sealed !== null)
   const gone = keys.filter(({ sealed }) => sealed === null)
@@ -45,6 +48,7 @@ export async function writeSealedKeys(db: Kysely<DB>, instanceId: string, keys: 
           ${kept.map(({ type }) => type)}::text[], ${kept.map(({ id }) => id)}::text[],
           ${kept.map(({ sealed }) => sealed)}::bytea[]
         ) as key(type, id, value)
+        order by key.type collate "C", key.id collate "C"
         on conflict (instance_id, type, id) do update set value_sealed = excluded.value_sealed`.execute(transaction)
     }
     if (gone.length > 0) {

@@ -40,7 +40,11 @@ export class AuthState {
     maxSize: MAX_CACHED_LENGTH,
     sizeCalculation: (text, key) => text.length + key.length,
   })
-  #isSavePending = false
+  /** Rises with each write: what was read before it may be out of date. */
+  #keyWrites = 0
+  /** Whether the credentials have changed since they were last written. */
+  #isUnsaved = false
+  #saving: Promise<void> | null = null
   #isClosed = false
 
   constructor(services: Services, instanceId: string, creds: AuthenticationCreds) {
@@ -113,10 +117,11 @@ export class AuthState {
       else texts.set(id, text)
     }
     if (missing.length === 0) return texts
+    const writes = this.#keyWrites
     for (const { id, sealed } of await listSealedKeys(db, this.#instanceId, type, missing)) {
       const text = sealer.unseal(keyPlace(this.#instanceId, type, id), sealed)
       texts.set(id, text)
-      this.#cache.set(cacheKey(type, id), text)
+      if (writes === this.#keyWrites) this.#cache.set(cacheKey(type, id), text)
     }
     return texts
   }
@@ -133,7 +138,9 @@ export class AuthState {
     )
     if (texts.length === 0) return
     await this.#writes.run(async () => {
+      if (this.#isClosed) throw new Error('The auth state of these keys is closed')
       const { db, sealer } = this.#services
+      this.#keyWrites++
       const keys = texts.map(({ type, id, text }): SealedKey => {
         const sealed = text === null ? null : sealer.seal(keyPlace(this.#instanceId, type, id), text)
         return { type, id, sealed }
@@ -144,8 +151,7 @@ export class AuthState {
     })
   }
 
-  /** The credentials as they are now, sealed. */
-  async sealCreds(): Promise<Buffer> {
+  async #sealCreds(): Promise<Buffer> {
     const { BufferJSON } = await loadBaileys()
     const text = JSON.stringify(this.creds, BufferJSON.replacer)
     return this.#services.sealer.seal(credsPlace(this.#instanceId), text)
@@ -153,26 +159,38 @@ export class AuthState {
 
   /** Writes the credentials after they have changed, however often meanwhile; half-made ones are not written. */
   noteChange(): void {
-    if (this.#isSavePending || this.#isClosed || !this.isPaired) return
-    this.#isSavePending = true
-    void this.#save()
+    if (this.#isClosed || !this.isPaired) return
+    this.#isUnsaved = true
+    this.#saving ??= this.#save().finally(() => {
+      this.#saving = null
+    })
   }
 
+  /** Tries as often as it takes: a database that is away comes back. */
   async #save(): Promise<void> {
     const { db, logger } = this.#services
-    try {
-      await this.#writes.run(async () => {
-        this.#isSavePending = false
-        if (this.#isClosed) return
-        await writeSealedCreds(db, this.#instanceId, await this.sealCreds())
-      })
-    } catch (error) {
-      logger.warn({ instanceId: this.#instanceId, err: error }, 'credentials could not be written yet')
-      // Pending all the while, so that a stop can tell that something is lost.
-      this.#isSavePending = true
-      await setTimeout(RETRY_MS, undefined, { ref: false })
-      if (!this.#isClosed) await this.#save()
+    while (this.#isUnsaved && !this.#isClosed) {
+      try {
+        await this.writeCreds((sealed) => writeSealedCreds(db, this.#instanceId, sealed))
+      } catch (error) {
+        logger.warn({ instanceId: this.#instanceId, err: error }, 'credentials could not be written yet')
+        await setTimeout(RETRY_MS, undefined, { ref: false })
+      }
     }
+  }
+
+  /** Hands the credentials, as they are when its turn comes, to a function that writes them. */
+  writeCreds<Result>(write: (sealed: Buffer) => Promise<Result>): Promise<Result> {
+    return this.#writes.run(async () => {
+      if (this.#isClosed) throw new Error('The auth state of these credentials is closed')
+      this.#isUnsaved = false
+      try {
+        return await write(await this.#sealCreds())
+      } catch (error) {
+        this.#isUnsaved = true
+        throw error
+      }
+    })
   }
 
   /** The pairing is over: nothing is written any more; resolves when what is being written is. */
@@ -188,12 +206,15 @@ export class AuthState {
 
   /** Waits until everything is written, for so long at most; true when it is. Later changes are not written any more. */
   async close(maxMs: number): Promise<boolean> {
-    const isIdle = await within(
-      maxMs,
-      this.#writes.idle().then(() => true),
-    )
+    const isFlushed = await within(maxMs, this.#flush())
     this.#isClosed = true
-    return isIdle === true && !this.#isSavePending
+    return isFlushed === true && !this.#isUnsaved
+  }
+
+  async #flush(): Promise<true> {
+    await this.#saving
+    await this.#writes.idle()
+    return true
   }
 }
 

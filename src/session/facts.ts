@@ -84,6 +84,11 @@ export const writeProfile = (
     })
     .executeTakeFirst()
 
+/** A new client version comes with a new start: those that were too old are tried again. */
+export const forgetOutdatedClients = async (db: Kysely<DB>): Promise<void> => {
+  await db.updateTable('instances').set(NOT_STOPPED).where('stop_reason', '=', 'CLIENT_OUTDATED').execute()
+}
+
 /** Instances whose session has to come back: a link was asked for, a phone has accepted it, and it was not given up. */
 export const listToRestore = (db: Kysely<DB>): Promise<Instance[]> =>
   db

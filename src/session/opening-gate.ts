@@ -1,10 +1,7 @@
-import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
-
-const RESOLUTION_MS = 20
 /** A pause of up to so long before each opening, so that sessions which were told to start together do not. */
 const JITTER_MS = 100
-/** While the event loop is later than this, nothing more is opened beside what is opening already. */
-const LATE_MS = 100
+/** While the event loop is later than this, as one opening makes it, nothing more is opened beside what is opening already. */
+const LATE_MS = 50
 const LOOK_AGAIN_MS = 100
 
 type Waiter = { enter: (leave: () => void) => void }
@@ -19,7 +16,6 @@ export class OpeningGate {
   readonly #waiting = new Set<Waiter>()
   #inside = 0
   #timer: NodeJS.Timeout | undefined
-  #delay: IntervalHistogram | undefined
 
   constructor(max: number) {
     this.#max = max
@@ -51,17 +47,17 @@ export class OpeningGate {
 
   #schedule(ms: number): void {
     if (this.#timer || this.#queued === 0 || this.#inside >= this.#max) return
+    const due = performance.now() + ms
     this.#timer = setTimeout(() => {
       this.#timer = undefined
-      this.#letIn()
+      this.#letIn(performance.now() - due)
     }, ms)
   }
 
-  #letIn(): void {
+  #letIn(lateMs: number): void {
     const [waiter] = this.#urgent.size > 0 ? this.#urgent : this.#waiting
     if (!waiter || this.#inside >= this.#max) return
-    if (this.#inside > 0 && this.#isLate()) return this.#schedule(LOOK_AGAIN_MS)
-    this.#watchLoop(true)
+    if (this.#inside > 0 && lateMs > LATE_MS) return this.#schedule(LOOK_AGAIN_MS)
     this.#urgent.delete(waiter)
     this.#waiting.delete(waiter)
     this.#inside++
@@ -70,7 +66,6 @@ export class OpeningGate {
       if (!isInside) return
       isInside = false
       this.#inside--
-      if (this.#inside === 0 && this.#queued === 0) this.#watchLoop(false)
       this.#schedule(Math.random() * JITTER_MS)
     })
     this.#schedule(Math.random() * JITTER_MS)
@@ -78,23 +73,5 @@ export class OpeningGate {
 
   get #queued(): number {
     return this.#urgent.size + this.#waiting.size
-  }
-
-  #isLate(): boolean {
-    const mean = this.#delay && this.#delay.count > 0 ? this.#delay.mean / 1e6 - RESOLUTION_MS : 0
-    this.#delay?.reset()
-    return mean > LATE_MS
-  }
-
-  /** Watching costs a timer: only while something is opening. */
-  #watchLoop(on: boolean): void {
-    if (on === (this.#delay !== undefined)) return
-    if (on) {
-      this.#delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
-      this.#delay.enable()
-    } else {
-      this.#delay?.disable()
-      this.#delay = undefined
-    }
   }
 }

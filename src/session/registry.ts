@@ -9,7 +9,7 @@ import type { Settings } from '../integration/queries.ts'
 import type { PairingStep } from '../pairing/step.ts'
 import { createCaches } from './caches.ts'
 import { Claim } from './claim.ts'
-import { listExisting, listToRestore, nextEpoch } from './facts.ts'
+import { forgetOutdatedClients, listExisting, listToRestore, nextEpoch } from './facts.ts'
 import { LINK_TIMINGS, type LinkTimings } from './link.ts'
 import type { LinkServices } from './open-link.ts'
 import { OpeningGate } from './opening-gate.ts'
@@ -171,6 +171,7 @@ export class SessionRegistry {
   async #restore(): Promise<void> {
     const { db, logger } = this.#services
     try {
+      await forgetOutdatedClients(db)
       const instances = await listToRestore(db)
       if (!this.#isOurs) return
       for (const instance of instances) if (!this.#sessions.has(instance.id)) this.#sessionOf(instance).restore()

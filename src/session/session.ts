@@ -36,8 +36,8 @@ const STABLE_MS = 60_000
 /** How long a code for the phone can be typed: as long as WhatsApp keeps the codes to scan beside it. */
 const CODE_LIFE_MS = 160_000
 const LOGOUT_DEADLINE_MS = 20_000
-/** How long a stop waits for what is still to be written. */
-const FLUSH_MS = 5_000
+/** How long a stop waits for what is still to be written; requests have had their time before. */
+const FLUSH_MS = 2_000
 const WRITE_AGAIN_MS = 1_000
 
 /** One opening, and the link that came of it. */
@@ -231,8 +231,13 @@ export class Session {
     this.#isClosed = true
     this.#endAttempt()
     await this.#before
-    const isWritten = (await this.#auth?.close(FLUSH_MS)) ?? true
-    if (!isWritten) this.#logger.error('the last changes of the credentials could not be written')
+    const deadline = Date.now() + FLUSH_MS
+    const areFactsWritten = await within(
+      FLUSH_MS,
+      this.#writes.idle().then(() => true),
+    )
+    const areCredsWritten = (await this.#auth?.close(Math.max(0, deadline - Date.now()))) ?? true
+    if (!areFactsWritten || !areCredsWritten) this.#logger.error('the last changes could not be written')
   }
 
   async #endPairingAtWhatsapp(): Promise<boolean> {
@@ -356,6 +361,12 @@ export class Session {
     attempt.openedAt = Date.now()
     if (this.#facts.pairedAt === null || this.#facts.numberJid !== numberJidOf(auth)) {
       this.#write(() => this.#writePairing(auth))
+    }
+    // Given up before, it has come back with a new start of the process.
+    if (this.#facts.stopReason !== null) {
+      this.#write(() =>
+        this.#persist(() => writeDesiredState(this.#services.db, this.#facts.id, this.#facts.desiredState)),
+      )
     }
     this.#enter({ kind: 'open' })
     if (this.#onLogoutOver) this.#logOutLink()
@@ -499,22 +510,25 @@ export class Session {
 
   /** The number, and the credentials beside it. */
   async #writePairing(auth: AuthState): Promise<void> {
+    const { db } = this.#services
     const numberJid = numberJidOf(auth)
-    const sealedCreds = await auth.sealCreds()
-    await this.#persist(() => writePaired(this.#services.db, this.#facts.id, { numberJid, sealedCreds }))
+    await this.#persist(() =>
+      auth.writeCreds((sealedCreds) => writePaired(db, this.#facts.id, { numberJid, sealedCreds })),
+    )
   }
 
   #write(work: () => Promise<void>): void {
     this.#writes.run(work).catch((error) => this.#logger.error({ err: error }, 'a fact could not be written'))
   }
 
-  /** Writes a fact, as often as it takes: a database that is away comes back. */
+  /** Writes a fact, as often as it takes: a database that is away comes back. Once at least, also when the process ends. */
   async #persist(write: () => Promise<Instance | undefined>): Promise<void> {
-    while (!this.#isClosed) {
+    for (;;) {
       try {
         this.#facts = (await write()) ?? this.#facts
         return
       } catch (error) {
+        if (this.#isClosed) throw error
         this.#logger.warn({ err: error }, 'a fact about the connection could not be written yet')
         await new Promise((resolve) => setTimeout(resolve, WRITE_AGAIN_MS).unref())
       }
