@@ -30,11 +30,13 @@ const ask = (query: string, headers: Record<string, string> = {}, init: RequestI
 
 /** Reads a body until it contains the text, and lets go of it. */
 async function readUntil(response: Response, text: string): Promise<string> {
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   let read = ''
-  for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-    read += chunk
+  for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
+    read += part.value
     if (read.includes(text)) break
   }
+  await reader?.cancel()
   return read
 }
 
@@ -171,21 +173,19 @@ describe('the writer of events', () => {
   })
 
   test('pings an idle reader', async () => {
-    let end = (_events: string[]) => {}
-    const idle = new Promise<string[]>((resolve) => (end = resolve))
+    let end = () => {}
+    const idle = new Promise<void>((resolve) => (end = resolve))
     const socket = await serve((response) =>
       replyEvents(
         response,
-        (async function* (): AsyncGenerator<string> {
-          yield* await idle
-        })(),
+        { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: await idle }) }) },
         20,
       ),
     )
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
     await vi.waitFor(() => expect(text.match(/:\n\n/g)?.length).toBeGreaterThan(3))
-    end([])
+    end()
     await vi.waitFor(() => expect(text).toContain('event: complete\ndata:\n\n'))
   })
 

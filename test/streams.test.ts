@@ -14,13 +14,7 @@ let gateway: TestGateway
 beforeAll(async () => {
   gateway = await startTestGateway({ rateLimitPerMinute: LIMIT })
 })
-afterAll(async () => {
-  const { sessions } = gateway.services
-  await vi.waitFor(() => {
-    if (sessions.connectionTicks.size + sessions.pairingSteps.size > 0) throw new Error('A stream is left open')
-  })
-  await gateway.close()
-})
+afterAll(() => gateway.close())
 
 let accounts = 0
 const account = () => seed(gateway.services.db).account(`shop-${accounts++}`)
@@ -403,4 +397,9 @@ test('a rotated account token ends its streams', async () => {
   await rotateAccountToken(gateway.services.db, shop.name)
   await reader.ended()
   expect(reader.results[1].errors[0].extensions.code).toBe('UNAUTHENTICATED')
+})
+
+test('nothing is listened to when all readers have gone', async () => {
+  const { sessions } = gateway.services
+  await vi.waitFor(() => expect(sessions.connectionTicks.size + sessions.pairingSteps.size).toBe(0))
 })
