@@ -16,7 +16,7 @@ import type { ServerContext } from './call.ts'
 import type { Context } from './context.ts'
 import { findExcess, MAX_TOKENS } from './limits.ts'
 import { presentResult } from './present-errors.ts'
-import { rootFieldsOf } from './root-fields.ts'
+import { rootFieldsOf, writtenRootFields } from './root-fields.ts'
 
 type GatewayPlugin = Plugin<ServerContext & Partial<Context>, ServerContext>
 
@@ -87,9 +87,12 @@ async function admit(args: ExecutionArgs): Promise<Omit<Context, 'call'> | null>
   const { services, viewer } = call
   const operation = getOperationAST(args.document, args.operationName)
   if (!operation) return null
+  // Before variables are looked at, which would tell a stranger about the schema.
+  if (!viewer && ![...writtenRootFields(args.document, operation)].every((name) => name.startsWith('__'))) {
+    throw await refuse(services, call.request)
+  }
   const rootFields = rootFieldsOf(args.schema, args.document, operation, args.variableValues)
   if (!viewer) {
-    if (!rootFields.every((name) => name.startsWith('__'))) throw await refuse(services, call.request)
     await call.chargeAnonymous(rootFields.length)
     return null
   }
