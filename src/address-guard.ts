@@ -23,7 +23,7 @@ export function isPublicHost(hostname: string): boolean {
     .toLowerCase()
   if (host === '' || PRIVATE_NAME.test(host)) return false
   if (!ipaddr.isValid(host)) return PUBLIC_NAME.test(host)
-  const address = ipaddr.process(host)
+  const address = ipaddr.parse(host)
   return address.range() === 'unicast' && (address.kind() === 'ipv4' || address.match(GLOBAL_IPV6))
 }
 

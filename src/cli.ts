@@ -102,10 +102,12 @@ function sealerOf(config: Config): Sealer {
   return new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
 }
 
-function keyIdsIn({ encryptionKey, previousEncryptionKey }: Config): KeyIds {
-  const idOf = (key: Buffer | null) => (key ? keyIdOf(key).toString('hex') : undefined)
-  return { current: idOf(encryptionKey), previous: idOf(previousEncryptionKey) }
-}
+const idOf = (key: Buffer | null) => (key ? keyIdOf(key).toString('hex') : undefined)
+
+const keyIdsIn = ({ encryptionKey, previousEncryptionKey }: Config): KeyIds => ({
+  current: idOf(encryptionKey),
+  previous: idOf(previousEncryptionKey),
+})
 
 /** null when nobody listens (yet). */
 async function executeThere(config: Config, command: CommandRequest, tell: Tell): Promise<CommandResult | null> {

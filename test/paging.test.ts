@@ -174,6 +174,8 @@ describe('a page', () => {
     [{ after: Buffer.from('1:x').toString('base64url') }, 'after'],
     [{ after: `${Buffer.from(`1:${randomUUID()}`).toString('base64url')}=` }, 'after'],
     [{ after: Buffer.from(`999999999999999:${randomUUID()}`).toString('base64url').slice(0, -1) }, 'after'],
+    [{ after: Buffer.from(`${Date.UTC(10_000, 0)}:${randomUUID()}`).toString('base64url') }, 'after'],
+    [{ after: Buffer.from(`999999999999999:${randomUUID()}`).toString('base64url') }, 'after'],
   ])('is refused for %j', async (variables, field) => {
     const { errors } = await gateway.post(InstancePageDocument.toString(), shop.token, { variables })
     expect(errors?.[0]?.extensions).toEqual({ code: 'BAD_USER_INPUT', field })

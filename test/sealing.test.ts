@@ -134,8 +134,9 @@ describe('rotating keys', () => {
     const gateway = await startGatewayForTest()
     const { db } = gateway.services
     const { id } = await (await seed(db).account('shop')).instance('sales')
-    await sql`insert into auth_keys (instance_id, type, id, value_sealed)
-      select ${id}, 'session', n, ${sealer.currentHeader} from generate_series(1, 1000) n`.execute(db)
+    const session = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`k${index}`, Buffer.from('k')]))
+    const auth = new AuthState({ db, sealer, logger: silentLogger }, id, createLinkedCreds('15550001'))
+    await auth.lendKeys().keys.set({ session })
     gateway.statements.length = 0
     expect(await rotateKeys(db, sealer, silentLogger)).toEqual({ resealed: 0, unreadable: [] })
     const pages = gateway.statements.filter((statement) => /"auth_keys".*limit/s.test(statement))
@@ -188,6 +189,23 @@ test('a start looks for what cannot be read everywhere but in the keys, of which
     if (table === 'auth_keys') expect(looked).not.toContain(table)
     else expect(looked).toContain(`from "${table}"`)
   }
+})
+
+test('a rotation with nothing to do names what was tampered with or moved', async () => {
+  const { services } = await startGatewayForTest()
+  const { db, sealer } = services
+  const shop = await seed(db).account('shop')
+  const ids: string[] = []
+  for (const name of ['intact', 'tampered', 'moved']) {
+    const instance = await shop.instance(name)
+    ids.push(instance.id)
+    const sealed = sealer.seal({ ...place, rowId: name === 'moved' ? 'elsewhere' : instance.id }, 'password')
+    if (name === 'tampered') sealed[20] = (sealed[20] ?? 0) ^ 1
+    await instance.proxy({ password_sealed: sealed })
+  }
+  const { resealed, unreadable } = await rotateKeys(db, sealer, silentLogger)
+  expect(resealed).toBe(0)
+  expect(unreadable.map(({ row }) => row).toSorted()).toEqual(ids.slice(1).toSorted())
 })
 
 test('every sealed column of the schema is known to the rotation', async () => {

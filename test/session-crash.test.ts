@@ -225,6 +225,7 @@ describe('on the embedded database', () => {
       const qr = await until(
         () => steps.events.find((step) => step?.__typename === 'PairingQrCode'),
         (step) => step !== undefined,
+        PATIENCE_MS,
       )
       await whatsapp.call('phone.scan', number, qr.value)
     }

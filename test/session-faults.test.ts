@@ -59,7 +59,10 @@ describe('a link that WhatsApp ends', () => {
     const status = await number.reaches('disconnected', code)
     expect(status.reason).toMatchObject({ whatsappCode, nextStep, retryAt: null })
     expect(status.desiredState).toBe('connected')
-    await until(() => rowOf(number.instance.id), (row) => row.stop_reason === code)
+    await until(
+      () => rowOf(number.instance.id),
+      (row) => row.stop_reason === code,
+    )
     expect(await hasCreds(number.instance.id)).toBe(true)
     expect(stage.whatsapp.all('login', { number: number.phone.number })).toHaveLength(logins)
 
@@ -73,10 +76,11 @@ describe('a link that WhatsApp ends', () => {
     await number.link()
     const before = told(number.instance.id).length
     number.phone.streamError({ code: 515 })
-    await until(() => told(number.instance.id).slice(before), (lines) => lines.at(-1) === 'connected')
-    expect(told(number.instance.id).slice(before)).toEqual([
-          'connected',
-    ])
+    await until(
+      () => told(number.instance.id).slice(before),
+      (lines) => lines.at(-1) === 'connected',
+    )
+    expect(told(number.instance.id).slice(before)).toEqual(['connected'])
   })
 })
 

@@ -29,7 +29,7 @@ const connect = (environment: Environment, ...options: string[]) =>
 const CODE = /([A-Z0-9]{4})-([A-Z0-9]{4})/
 const CONNECTED = { state: 'connected', name: 'sales', numberJid: '15551230001@s.whatsapp.net' }
 
-describe('instance connect', () => {
+describe('instance connect', { timeout: 60_000 }, () => {
   test('draws a QR in the terminal, while the gateway runs the session', async () => {
     const { environment } = await prepare()
     await startGatewayProcessForTest(environment)
@@ -69,7 +69,9 @@ describe('instance connect', () => {
     await whatsapp.call('fail', { kind: 'failure', reason: 405 })
     const { code, stdout } = await runCli(['instance', 'connect', 'acme', 'sales', '--json'], environment)
     expect(code).toBe(1)
-    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'CONFLICT', message: expect.stringContaining('version') } })
+    expect(JSON.parse(stdout)).toMatchObject({
+      error: { code: 'CONFLICT', message: expect.stringContaining('version') },
+    })
     expect((await runCli(['instance', 'connect', 'acme', 'nobody', '--json'], environment)).stdout).toContain(
       'INSTANCE_NOT_FOUND',
     )
@@ -87,35 +89,39 @@ describe('instance connect', () => {
   })
 })
 
-test.skipIf(!hasPostgres)('a second gateway on the database runs no sessions, and takes over when the first is gone', async () => {
-  const { environment, whatsapp } = await prepare()
-  const first = await startGatewayProcessForTest(environment)
-  const command = connect(environment, '--phone', '15551230001')
-  const [, left, right] = await command.prints(CODE)
-  await whatsapp.call('phone.enterCode', '15551230001', `${left}${right}`)
-  await command.exited
+test.skipIf(!hasPostgres)(
+  'a second gateway on the database runs no sessions, and takes over when the first is gone',
+  async () => {
+    const { environment, whatsapp } = await prepare()
+    const first = await startGatewayProcessForTest(environment)
+    const command = connect(environment, '--phone', '15551230001')
+    const [, left, right] = await command.prints(CODE)
+    await whatsapp.call('phone.enterCode', '15551230001', `${left}${right}`)
+    await command.exited
 
-  const second = await startGatewayProcessForTest({ ...environment, DATA_DIR: createDataDirForTest() })
-  const { stdout } = await runCli(['account', 'rotate-token', 'acme', '--json'], environment)
-  const { token } = JSON.parse(stdout) as { token: string }
-  const ask = async (url: string, query: string) => {
-    const response = await fetch(`${url}/graphql`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', token },
-      body: JSON.stringify({ query }),
-    })
-    return JSON.stringify(await response.json())
-  }
-  const states = '{ instances { connection { state reason { code } } } }'
-  expect(await ask(first.url, states)).toContain('"CONNECTED"')
-  expect(await ask(second.url, states)).toContain('"HANDOVER"')
-  expect(
-    await ask(second.url, 'mutation { connectInstance(input: { instance: { name: "sales" } }) { instance { id } } }'),
-  ).toContain('SERVICE_UNAVAILABLE')
-  expect(await whatsapp.call('all', 'login')).toHaveLength(1)
+    const second = await startGatewayProcessForTest({ ...environment, DATA_DIR: createDataDirForTest() })
+    const { stdout } = await runCli(['account', 'rotate-token', 'acme', '--json'], environment)
+    const { token } = JSON.parse(stdout) as { token: string }
+    const ask = async (url: string, query: string) => {
+      const response = await fetch(`${url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', token },
+        body: JSON.stringify({ query }),
+      })
+      return JSON.stringify(await response.json())
+    }
+    const states = '{ instances { connection { state reason { code } } } }'
+    expect(await ask(first.url, states)).toContain('"CONNECTED"')
+    expect(await ask(second.url, states)).toContain('"HANDOVER"')
+    expect(
+      await ask(second.url, 'mutation { connectInstance(input: { instance: { name: "sales" } }) { instance { id } } }'),
+    ).toContain('SERVICE_UNAVAILABLE')
+    expect(await whatsapp.call('all', 'login')).toHaveLength(1)
 
-  const back = whatsapp.call('nextLogin', '15551230001', 20_000)
-  first.signal('SIGKILL')
-  await back
-  await expect.poll(() => ask(second.url, states), { timeout: 10_000 }).toContain('"CONNECTED"')
-})
+    const back = whatsapp.call('nextLogin', '15551230001', 20_000)
+    first.signal('SIGKILL')
+    await back
+    await expect.poll(() => ask(second.url, states), { timeout: 10_000 }).toContain('"CONNECTED"')
+  },
+  90_000,
+)

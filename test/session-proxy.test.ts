@@ -1,6 +1,10 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { routeThrough } from '../src/session/proxy-route.ts'
 import { runCli, startGatewayProcessForTest } from './child.ts'
 import { createDataDirForTest } from './data-dir.ts'
 import { type FakeProxy, startHttpProxy, startSocksProxy } from './fake-proxy.ts'
@@ -79,6 +83,39 @@ describe.each([
     await number.reaches('connecting', 'PROXY_FAILED')
     expect(JSON.stringify(stage.gateway.log)).not.toContain(CREDENTIALS.password)
   })
+})
+
+test.each([
+  ['an HTTP proxy', () => startHttpProxy({ credentials: CREDENTIALS })],
+  ['a SOCKS proxy', () => startSocksProxy({ credentials: CREDENTIALS })],
+])('%s carries downloads of media', async (_name, start) => {
+  const proxy = await forTest(start())
+  const media = createServer((_request, response) => response.end('a picture'))
+  media.listen(0, '127.0.0.1')
+  await once(media, 'listening')
+  onTestFinished(() => void media.close())
+  const { port } = media.address() as AddressInfo
+  const route = await routeThrough(
+    { ...CREDENTIALS, protocol: proxy.protocol, host: '127.0.0.1', port: proxy.port },
+    true,
+  )
+  onTestFinished(route.close)
+  const response = await fetch(`http://127.0.0.1:${port}/`, { dispatcher: route.dispatcher } as RequestInit)
+  expect(await response.text()).toBe('a picture')
+  expect(proxy.requests).toEqual([{ target: `127.0.0.1:${port}`, username: 'anna', isAccepted: true }])
+})
+
+test('a proxy that never answers is a proxy that failed', async () => {
+  const hasty = await startStage({ config: { allowPrivateAddresses: true }, timings: { login: 1_500 } })
+  onTestFinished(hasty.close)
+  const proxy = await forTest(startHttpProxy())
+  proxy.answerWith('nothing')
+  const number = await createNumber(hasty)
+  await number.link()
+  await number.instance.proxy({ host: '127.0.0.1', port: proxy.port, protocol: 'http' })
+  await number.reconnect()
+  const { reason } = await number.reaches('connecting', 'PROXY_FAILED')
+  expect(reason?.nextStep).toBe('FIX_PROXY')
 })
 
 test('a proxy over TLS carries the link as well', async () => {

@@ -77,7 +77,10 @@ describe('the presence', () => {
     const number = await createNumber(stage)
     await number.link()
     await number.phone.rename('Ann')
-    await until(() => stage.whatsapp.all('presence', { number: number.phone.number }), (all) => all.length > 0)
+    await until(
+      () => stage.whatsapp.all('presence', { number: number.phone.number }),
+      (all) => all.length > 0,
+    )
     expect(number.status().presenceStatus).toBe('unavailable')
 
     const { sequence } = number.status()
@@ -115,11 +118,20 @@ describe('the profile', () => {
   test('is taken when the link opens and when it changes, and stays when it closes', async () => {
     const number = await createNumber(stage, { pictureUrl: 'https://pps.example.com/1.jpg' })
     await number.link()
-    await until(() => profileOf(number), ({ pictureUrl }) => pictureUrl === 'https://pps.example.com/1.jpg')
+    await until(
+      () => profileOf(number),
+      ({ pictureUrl }) => pictureUrl === 'https://pps.example.com/1.jpg',
+    )
     await number.phone.rename('Ann of the shop')
-    await until(() => profileOf(number), ({ name }) => name === 'Ann of the shop')
+    await until(
+      () => profileOf(number),
+      ({ name }) => name === 'Ann of the shop',
+    )
     number.phone.changePicture('https://pps.example.com/2.jpg')
-    await until(() => profileOf(number), ({ pictureUrl }) => pictureUrl === 'https://pps.example.com/2.jpg')
+    await until(
+      () => profileOf(number),
+      ({ pictureUrl }) => pictureUrl === 'https://pps.example.com/2.jpg',
+    )
     await number.disconnect()
     expect(await profileOf(number)).toEqual({
       name: 'Ann of the shop',
@@ -136,13 +148,21 @@ describe('the profile', () => {
 
     number.phone.pictureUrl = null
     await number.connect()
-    await until(() => profileOf(number), ({ pictureUrl }) => pictureUrl === null)
+    await until(
+      () => profileOf(number),
+      ({ pictureUrl }) => pictureUrl === null,
+    )
   })
 
   test('of a business has its name', async () => {
     const number = await createNumber(stage, { name: undefined, businessName: 'Bakery Ltd' })
     await number.link()
-    expect(await until(() => profileOf(number), ({ businessName }) => businessName !== null)).toMatchObject({
+    expect(
+      await until(
+        () => profileOf(number),
+        ({ businessName }) => businessName !== null,
+      ),
+    ).toMatchObject({
       isBusiness: true,
       businessName: 'Bakery Ltd',
       name: 'Bakery Ltd',
@@ -152,7 +172,10 @@ describe('the profile', () => {
   test('that cannot be asked for is kept as it was, and delays nothing', async () => {
     const number = await createNumber(stage, { pictureUrl: 'https://pps.example.com/3.jpg' })
     await number.link()
-    await until(() => profileOf(number), ({ pictureUrl }) => pictureUrl !== null)
+    await until(
+      () => profileOf(number),
+      ({ pictureUrl }) => pictureUrl !== null,
+    )
     number.phone.mute('w:profile:picture')
     await number.reconnect()
     await number.reaches('connected', undefined, 3_000)
@@ -167,8 +190,13 @@ test('REST and GraphQL say the same of a connection at every moment', async () =
       `{ instance(name: "${number.instance.name}") { connection { state numberJid presenceStatus displayStatus sequence } profile { name } } }`,
       stage.account.token,
     )
-    const response = await stage.gateway.get(`/api/instance/list?instanceName=${number.instance.name}`, stage.account.token)
-    const { instances } = (await response.json()) as { instances: { status: string; numberJid: string | null; connection: object; profile: { name: string } }[] }
+    const response = await stage.gateway.get(
+      `/api/instance/list?instanceName=${number.instance.name}`,
+      stage.account.token,
+    )
+    const { instances } = (await response.json()) as {
+      instances: { status: string; numberJid: string | null; connection: object; profile: { name: string } }[]
+    }
     const { sequence, ...connection } = data.instance.connection
     return { sequence: sequence as number, connection, profile: data.instance.profile, item: instances[0] }
   }
@@ -184,9 +212,9 @@ test('REST and GraphQL say the same of a connection at every moment', async () =
     })
     expect(item?.profile.name).toBe(profile.name ?? '')
   }
-  let isOver = false
+  const over = new AbortController()
   const watching = (async () => {
-    while (!isOver) await agree()
+    while (!over.signal.aborted) await agree()
   })()
   await number.link()
   await number.disconnect()
@@ -194,6 +222,6 @@ test('REST and GraphQL say the same of a connection at every moment', async () =
   await number.reaches('connected')
   number.phone.unlink()
   await number.reaches('loggedout')
-  isOver = true
+  over.abort()
   await watching
 })

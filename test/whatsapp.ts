@@ -58,7 +58,10 @@ export async function until<Value>(
 let numbers = 15_550_000_000
 
 /** An instance of a stage's account, and what is done with it as its user would. */
-export async function createNumber({ whatsapp, gateway, account }: Stage, options: Omit<ConstructorParameters<typeof Phone>[0], 'number'> = {}) {
+export async function createNumber(
+  { whatsapp, gateway, account }: Stage,
+  options: Omit<ConstructorParameters<typeof Phone>[0], 'number'> = {},
+) {
   const phone = whatsapp.phone({ number: String(++numbers), name: 'Ann', ...options })
   const instance = await account.instance(`n${phone.number}`)
   const { sessions } = gateway.services
@@ -85,10 +88,10 @@ export async function createNumber({ whatsapp, gateway, account }: Stage, option
       until(status, (now) => now.state === state && (!reason || now.reason?.code === reason), patienceMs),
     /** Waits for the present step of the pairing. */
     offers: async <Kind extends PairingStep['kind']>(kind: Kind) =>
-      (await until(() => sessions.pairingStepOf(instance.id), (step) => step?.kind === kind)) as Extract<
-        PairingStep,
-        { kind: Kind }
-      >,
+      (await until(
+        () => sessions.pairingStepOf(instance.id),
+        (step) => step?.kind === kind,
+      )) as Extract<PairingStep, { kind: Kind }>,
     /** From the first word to the open link. */
     link: async () => {
       await number.connect()

@@ -19,7 +19,10 @@ const REASONS: Record<ReasonCode, { message: string; nextStep: NextStep }> = {
   CONNECTION_LOST: { message: 'The connection was lost or could not be made.', nextStep: 'CONNECT' },
   SILENT: { message: 'WhatsApp has not been heard from for too long.', nextStep: 'CONNECT' },
   PROXY_FAILED: { message: "The instance's proxy could not be used.", nextStep: 'FIX_PROXY' },
-  SERVER_REFUSED: { message: 'The server at the other end does not identify itself as WhatsApp.', nextStep: 'OPERATOR' },
+  SERVER_REFUSED: {
+    message: 'The server at the other end does not identify itself as WhatsApp.',
+    nextStep: 'OPERATOR',
+  },
   HANDOVER: { message: 'The session is with another process of the gateway.', nextStep: 'WAIT' },
   INSTANCE_DELETED: { message: 'The instance was deleted.', nextStep: 'NONE' },
   UNKNOWN: { message: 'No session is running for this instance.', nextStep: 'CONNECT' },
@@ -32,7 +35,13 @@ export function reasonOf(
 ): ConnectionReason {
   const { message, nextStep } = REASONS[code]
   const waits = retryAt !== null && code !== 'PROXY_FAILED'
-  return { code, message: waits && code === 'UNKNOWN' ? UNKNOWN_WHILE_RETRYING : message, whatsappCode, nextStep: waits ? 'WAIT' : nextStep, retryAt }
+  return {
+    code,
+    message: waits && code === 'UNKNOWN' ? UNKNOWN_WHILE_RETRYING : message,
+    whatsappCode,
+    nextStep: waits ? 'WAIT' : nextStep,
+    retryAt,
+  }
 }
 
 const UNKNOWN_WHILE_RETRYING = 'The connection could not be opened.'

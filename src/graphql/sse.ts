@@ -20,7 +20,10 @@ export async function replyEvents(
   response.write(':\n\n')
   const pinging = setInterval(pingOf(response), pingMs)
   try {
-    for await (const text of texts) await write(response, text)
+    for await (const text of texts) {
+      await write(response, text)
+      if (response.destroyed) break
+    }
   } catch (failure) {
     if (!(failure instanceof GatewayError)) throw failure
     const { message, extensions } = failure

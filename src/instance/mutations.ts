@@ -37,7 +37,7 @@ const CreateInstanceInput = builder.inputType('CreateInstanceInput', {
     }),
     token: t.string({
       description:
-        'A token of your own, 32 to 256 printable ASCII characters without spaces, for migrations. Leave out to have one made.',
+        'A token of your own, 32 to 256 printable ASCII characters without spaces or commas, for migrations. Leave out to have one made.',
     }),
     webhook: t.field({ type: WebhookConfigInput, description: 'Default webhook.' }),
     websocket: t.field({ type: WebsocketConfigInput, description: 'Event WebSocket.' }),

@@ -120,7 +120,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: ['phone'],
     summary: 'link a phone by QR, or by a code with --phone and its digits, and wait until connected',
     run: async ({ db, openSessions }, { args: [account = '', name = ''], options: { phone = null } }, tell) => {
-      if (phone !== null && !isPhoneNumber(phone)) throw badUserInput('phone', `--phone ${phone}: expected ${PHONE_NUMBER_RULE}`)
+      if (phone !== null && !isPhoneNumber(phone))
+        throw badUserInput('phone', `--phone ${phone}: expected ${PHONE_NUMBER_RULE}`)
       const instance = await getInstanceByName(db, account, name)
       const sessions = await openSessions()
       await connectInstance(sessions, instance, phone, tell)

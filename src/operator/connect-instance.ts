@@ -43,12 +43,14 @@ export async function connectInstance(
           if (tick.instance.id === instance.id) look()
         }),
       )
-      sessions.connect(instance, phoneNumber).then(() => {
+      const ask = async () => {
+        await sessions.connect(instance, phoneNumber)
         // Of an attempt that has been joined.
         const step = sessions.pairingStepOf(instance.id)
         if (step && !isShown) show(step)
         look()
-      }, reject)
+      }
+      ask().catch(reject)
     })
   } finally {
     for (const stop of stops) stop()

@@ -63,16 +63,15 @@ export async function serveCommands(tools: CommandTools, place: Place): Promise<
   const server = createServer((request, response) => {
     response.setHeader('Content-Type', 'application/x-ndjson')
     const say = (line: Line) => response.write(`${JSON.stringify(line)}\n`)
-    readJsonBody(request)
-      .then((body) => runCommand(tools, Request.parse(body), (step) => say({ step })))
-      .catch((failure): CommandResult => {
+    const run = async (): Promise<CommandResult> => {
+      try {
+        return await runCommand(tools, Request.parse(await readJsonBody(request)), (step) => say({ step }))
+      } catch (failure) {
         const { code, message } = presentFailure(failure, 'operator', tools.logger)
         return { error: { code, message } }
-      })
-      .then((result) => {
-        say(result)
-        response.end()
-      })
+      }
+    }
+    void run().then((result) => response.end(`${JSON.stringify(result satisfies Line)}\n`))
   })
   const drain = prepareDrain(server, DRAIN_MS)
   // A socket that is there all the same was left by a process that is gone.
@@ -95,10 +94,12 @@ export async function serveCommands(tools: CommandTools, place: Place): Promise<
 function isTaken(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path)
-    socket.once('error', () => resolve(false)).once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
+    socket
+      .once('error', () => resolve(false))
+      .once('connect', () => {
+        socket.destroy()
+        resolve(true)
+      })
   })
 }
 

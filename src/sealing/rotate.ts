@@ -16,7 +16,7 @@ export type Rotation = {
 
 /**
  * Seals everything anew that another key than the current one sealed, a page a transaction: it may be interrupted at any
- * time and run again, and beside a running gateway.
+ * time and run again, and beside a running gateway. What the current key sealed is opened, to see that it can be.
  */
 export async function rotateKeys(db: Kysely<DB>, sealer: Sealer, logger: Logger): Promise<Rotation> {
   const rotation: Rotation = { resealed: 0, unreadable: [] }
@@ -67,14 +67,15 @@ function resealPage(
   return db.transaction().execute(async (transaction) => {
     const { rows } = await sql<Row>`
       select ${columns(sealedColumn, true)}, ${columnRef} as sealed from ${tableRef}
-      where ${isAfter(sealedColumn, after)} and (${keyRefs}) <= (${sql.join(last)})
-        and ${columnRef} is not null and substring(${columnRef} from 1 for 5) <> ${sealer.currentHeader}
+      where ${isAfter(sealedColumn, after)} and (${keyRefs}) <= (${sql.join(last)}) and ${columnRef} is not null
       order by ${keyRefs} for update`.execute(transaction)
     for (const row of rows) {
       const key = keyOf(row, sealedColumn)
       const place = { table, column, rowId: key.join('/') }
       try {
-        const resealed = sealer.seal(place, sealer.unseal(place, row.sealed))
+        const secret = sealer.unseal(place, row.sealed)
+        if (sealer.isCurrent(row.sealed)) continue
+        const resealed = sealer.seal(place, secret)
         await sql`update ${tableRef} set ${columnRef} = ${resealed} where (${keyRefs}) = (${sql.join(key)})`.execute(
           transaction,
         )

@@ -44,6 +44,11 @@ export class Sealer {
     return headerOf(this.#current)
   }
 
+  /** Whether the current key sealed it, as far as it says. */
+  isCurrent(sealed: Buffer): boolean {
+    return sealed.subarray(0, HEADER_BYTES).equals(this.currentHeader)
+  }
+
   /** What everything that these keys can read begins with. */
   get headers(): Buffer[] {
     return [...this.#keys.values()].map(headerOf)

@@ -29,7 +29,9 @@ export function ingest(socket: WASocket, { behaviour, logger, onCreds, onProfile
   }
   const isMine = (jid: string | undefined): boolean => {
     const { id, lid } = socket.authState.creds.me ?? {}
-    return jid !== undefined && [id, lid].some((mine) => mine !== undefined && withoutDevice(mine) === withoutDevice(jid))
+    return (
+      jid !== undefined && [id, lid].some((mine) => mine !== undefined && withoutDevice(mine) === withoutDevice(jid))
+    )
   }
 
   socket.ev.on('creds.update', ({ me }) => {

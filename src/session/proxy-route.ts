@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Agent as HttpAgent, ClientRequest } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { callbackify } from 'node:util'
 import type { Dispatcher } from 'undici'
 import { isPublicHost, publicLookup } from '../address-guard.ts'
 import type { ProxyAddress } from './proxy-address.ts'
@@ -42,26 +43,9 @@ export async function routeThrough(proxy: ProxyAddress, allowPrivate: boolean): 
       waiting--
     }
   }
-  const { Agent } = await import('undici')
+  const { Agent } = (await import('undici')).default
   const dispatcher = new Agent({
-    connect: ({ hostname, port, protocol, servername }, callback) => {
-      const secureEndpoint = protocol === 'https:'
-      const request = new EventEmitter() as ClientRequest
-      agent
-        .connect(request, {
-          host: hostname,
-          port: Number(port) || (secureEndpoint ? 443 : 80),
-          secureEndpoint,
-          ...(servername && { servername }),
-        })
-        .then(
-          (socket) => {
-            request.emit('socket', socket)
-            callback(null, socket as never)
-          },
-          (error) => callback(error, null),
-        )
-    },
+    connect: callbackify((options: Target) => connectThrough(agent, options)) as never,
   })
   return {
     agent,
@@ -72,6 +56,23 @@ export async function routeThrough(proxy: ProxyAddress, allowPrivate: boolean): 
       void dispatcher.destroy()
     },
   }
+}
+
+/** What undici wants to be connected to. */
+type Target = { hostname: string; port: string; protocol: string; servername?: string }
+
+/** The same tunnel for undici, which has requests of another kind than Node's. */
+async function connectThrough(agent: TunnelAgent, { hostname, port, protocol, servername }: Target): Promise<Duplex> {
+  const secureEndpoint = protocol === 'https:'
+  const request = new EventEmitter() as ClientRequest
+  const socket = await agent.connect(request, {
+    host: hostname,
+    port: Number(port) || (secureEndpoint ? 443 : 80),
+    secureEndpoint,
+    ...(servername && { servername }),
+  })
+  request.emit('socket', socket)
+  return socket
 }
 
 async function createAgent(proxy: ProxyAddress, allowPrivate: boolean): Promise<TunnelAgent> {

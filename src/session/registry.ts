@@ -57,7 +57,7 @@ export class SessionRegistry {
     this.#claim =
       databaseUrl === null
         ? null
-        : new Claim(databaseUrl, logger, { onGained: () => void this.#take(), onLost: () => void this.#give() })
+        : new Claim(databaseUrl, logger, { onGained: () => void this.#take(), onLost: () => void this.#lose() })
     this.#services = {
       ...services,
       timings: services.timings ?? LINK_TIMINGS,
@@ -188,7 +188,14 @@ export class SessionRegistry {
     const sessions = [...this.#sessions.values()]
     await Promise.all(sessions.map((session) => session.close()))
     this.#sessions.clear()
-    for (const { instance } of sessions) this.#services.onChange(instance)
+  }
+
+  /** Another process has them now. */
+  async #lose(): Promise<void> {
+    const instances = [...this.#sessions.values()].map(({ instance }) => instance)
+    this.#services.logger.error('another process has taken over the sessions')
+    await this.#give()
+    for (const instance of instances) this.#services.onChange(instance)
   }
 
   async #forgetDeleted(): Promise<void> {

@@ -52,6 +52,16 @@ type Attempt = {
   settle: () => void
 }
 
+const nothing = () => {}
+
+function createAttempt(): Attempt {
+  let settle = nothing
+  const over = new Promise<void>((resolve) => {
+    settle = resolve
+  })
+  return { abort: new AbortController(), leave: nothing, link: null, openedAt: null, over, settle }
+}
+
 const NO_FAILURES = { restarts: 0, badSessions: 0, failures: 0 }
 
 /**
@@ -252,13 +262,9 @@ export class Session {
   #begin(phase: Phase, { isUrgent }: { isUrgent: boolean }): void {
     if (this.#isClosed) return
     clearTimeout(this.#retryTimer)
-    let settle = () => {}
-    const over = new Promise<void>((resolve) => {
-      settle = resolve
-    })
-    const attempt: Attempt = { abort: new AbortController(), leave: () => {}, link: null, openedAt: null, over, settle }
+    const attempt = createAttempt()
     const before = this.#before
-    this.#before = over
+    this.#before = attempt.over
     this.#attempt = attempt
     if (this.#phase.kind !== phase.kind) this.#enter(phase)
     void this.#open(attempt, before, isUrgent)

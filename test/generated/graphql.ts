@@ -114,7 +114,7 @@ export type CreateInstanceInput = {
   s3?: S3Config | null | undefined;
   /** Settings; those left out take their defaults. */
   settings?: SettingsPatch | null | undefined;
-  /** A token of your own, 32 to 256 printable ASCII characters without spaces, for migrations. Leave out to have one made. */
+  /** A token of your own, 32 to 256 printable ASCII characters without spaces or commas, for migrations. Leave out to have one made. */
   token?: string | null | undefined;
   /** Default webhook. */
   webhook?: WebhookConfig | null | undefined;
