@@ -60,7 +60,9 @@ export function createApp(services: Services): App {
       response.once('close', () => {
         const ms = Math.round(performance.now() - startedAt)
         const { path } = targetOf(request.url ?? '/')
-        logger.info({ requestId, method: request.method, path, status: response.statusCode, ms }, 'request')
+        // Of an answer that did not get through, nobody has seen the status.
+        const outcome = response.writableFinished ? { status: response.statusCode } : { aborted: true }
+        logger.info({ requestId, method: request.method, path, ...outcome, ms }, 'request')
       })
       route(request, response, requestId).catch((failure) => {
         const error = presentFailure(failure, requestId, logger)

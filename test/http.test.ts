@@ -145,7 +145,8 @@ describe('GraphQL over HTTP', () => {
     await expect.poll(() => socket.bytesWritten).toBeGreaterThan(0)
     await request('/health/live')
     socket.destroy()
-    await expect.poll(() => gateway.log.filter(({ path }) => path === '/graphql')).toHaveLength(1)
+    await expect.poll(() => gateway.log.filter(({ path }) => path === '/graphql')).toMatchObject([{ aborted: true }])
+    expect(gateway.log.find(({ path }) => path === '/graphql')).not.toHaveProperty('status')
     expect(gateway.log.filter(({ level }) => Number(level) >= 40)).toEqual([])
   })
 
