@@ -40,9 +40,12 @@ export function createApp(services: Services): App {
     const { path, query } = targetOf(request.url ?? '/')
     switch (path) {
       case '/health/live':
-        return replyLive(response)
       case '/health/ready':
-        return replyReady(response, services, isStopping)
+        if (request.method !== 'GET' && request.method !== 'HEAD') {
+          response.setHeader('Allow', 'GET, HEAD')
+          return replyError(response, 405, 'Method not allowed')
+        }
+        return path === '/health/live' ? replyLive(response) : replyReady(response, services, isStopping)
       case '/graphql':
         return handleGraphQL(request, response, { query, requestId })
       default:
