@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import type * as Baileys from '@whiskeysockets/baileys'
 import type { SignalDataSet } from '@whiskeysockets/baileys'
 import { build } from 'esbuild'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -48,7 +49,7 @@ describe.skipIf(isCuredByNode)('1,000 key stores that were used and dropped', ()
 })
 
 describe('with the cure', () => {
-  let addTransactionCapability: typeof import('@whiskeysockets/baileys').addTransactionCapability
+  let addTransactionCapability: typeof Baileys.addTransactionCapability
   beforeAll(async () => {
     cureAsyncStorage()
     ;({ addTransactionCapability } = await import('@whiskeysockets/baileys'))

@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { ConnectionFeed } from '../src/connection/feed.ts'
 import { MergedTicks } from '../src/connection/merged-ticks.ts'
-import { type ConnectionStatus, statusWithoutSession } from '../src/connection/state.ts'
+import { statusAtRest } from '../src/connection/rest.ts'
+import type { ConnectionStatus } from '../src/connection/state.ts'
 import type { ConnectionTick } from '../src/connection/tick.ts'
 import { Topics } from '../src/events.ts'
 import type { Instance } from '../src/instance/queries.ts'
@@ -20,14 +21,16 @@ const instanceOf = (id: string): Instance => ({
   numberJid: null,
   pairedAt: null,
   loggedOutAt: null,
+  stopReason: null,
+  stopWhatsappCode: null,
+  stoppedAt: null,
 })
 
 /** Instances whose present state is a number that rises. */
 function world() {
   const sequences = new Map<string, number>()
   const statusOf = ({ id }: { id: string }): ConnectionStatus => ({
-    ...statusWithoutSession(instanceOf(id), new Date(0)),
-    sequence: sequences.get(id) ?? 0,
+    ...statusAtRest(instanceOf(id), new Date(0), sequences.get(id) ?? 0),
   })
   const step = (id: string) => sequences.set(id, (sequences.get(id) ?? 0) + 1)
   const tick = (kind: 'added' | 'changed', id: string): ConnectionTick => {

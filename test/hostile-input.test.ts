@@ -268,6 +268,23 @@ describe('a value is refused', () => {
   ])('%s, by its type', async (_what, [document, input], field) => expectRefused(document, input, field))
 })
 
+test.each([
+  ['a variable of another name', 'mutation ($x: SetProxyInput!) { setProxy(input: $x) { instance { id } } }'],
+  [
+    'a variable inside of a literal',
+    'mutation ($x: ProxyConfig!) { setProxy(input: { instance: { name: "target" }, config: $x }) { instance { id } } }',
+  ],
+  [
+    'a variable in a fragment',
+    'mutation ($x: Int) { ...f } fragment f on Mutation { setProxy(input: { instance: { name: "target" }, config: { port: $x } }) { instance { id } } }',
+  ],
+])('the place of a refused value is its path below the argument, also for %s', async (_what, text) => {
+  const config = { host: 'example.com', port: '80' }
+  const x = text.includes('Int') ? '80' : text.includes('$x: ProxyConfig') ? config : { instance, config }
+  const { errors } = await gateway.post(text, shop.token, { variables: { x } })
+  expect(errors?.[0]?.extensions).toEqual({ code: 'BAD_USER_INPUT', field: 'input.config.port' })
+})
+
 test('whatever text is sent for whatever field, the answer is a clear error or the value is stored as itself', async () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 40 }),

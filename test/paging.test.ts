@@ -8,7 +8,7 @@ import { createInstance } from '../src/instance/actions.ts'
 import { listInstancesAfter, listInstancesById, listInstancesByName } from '../src/instance/queries.ts'
 import { chatwootsOf, proxiesOf, settingsOf, webhooksOf } from '../src/integration/queries.ts'
 import { profilesOf } from '../src/profile/queries.ts'
-import { findTokenByDigest, listTokens } from '../src/token/queries.ts'
+import { findTokenByDigest, listLiveTokens, listTokens } from '../src/token/queries.ts'
 import { InstanceNamesDocument, InstancePageDocument } from './generated/graphql.ts'
 import { type SeededAccount, seed } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
@@ -249,6 +249,7 @@ describe.skipIf(!hasPostgres)('with 100,000 instances in one account', () => {
       'profiles of a page': (on) => profilesOf(on, ids),
       'chatwoots of a page': (on) => chatwootsOf(on, ids),
       'the tokens of an account': (on) => listTokens(on, shop.id),
+      'tokens with something open': (on) => listLiveTokens(on, ids),
       'a token': (on) => findTokenByDigest(on, Buffer.alloc(32)),
     }
     for (const [name, query] of Object.entries(queries)) {

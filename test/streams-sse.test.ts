@@ -32,10 +32,9 @@ const ask = (query: string, headers: Record<string, string> = {}, init: RequestI
 async function readUntil(response: Response, text: string): Promise<string> {
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   let read = ''
-  while (reader && !read.includes(text)) {
-    const { done, value } = await reader.read()
-    if (done) break
-    read += value
+  for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
+    read += part.value
+    if (read.includes(text)) break
   }
   await reader?.cancel()
   return read
@@ -179,9 +178,7 @@ describe('the writer of events', () => {
     const socket = await serve((response) =>
       replyEvents(
         response,
-        (async function* (): AsyncGenerator<string> {
-          await idle
-        })(),
+        { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: await idle }) }) },
         20,
       ),
     )

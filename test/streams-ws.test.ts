@@ -20,10 +20,7 @@ beforeAll(async () => {
   shop = await seed(gateway.services.db).account('shop')
   sales = await shop.instance('sales')
 })
-afterAll(async () => {
-  await vi.waitFor(() => expect(gateway.services.sessions.connectionTicks.size).toBe(0))
-  await gateway.close()
-})
+afterAll(() => gateway.close())
 
 type Opening = { headers?: Record<string, string>; query?: string; protocol?: string | string[]; path?: string }
 
@@ -329,4 +326,9 @@ test('pings of a client are answered', async () => {
   expect(String(data)).toBe('hello')
   send({ type: 'ping' })
   await told(({ type }) => type === 'pong')
+})
+
+test('nothing is listened to when all readers have gone', async () => {
+  const { sessions } = gateway.services
+  await vi.waitFor(() => expect(sessions.connectionTicks.size + sessions.pairingSteps.size).toBe(0))
 })

@@ -16,7 +16,7 @@ import type { ServerContext } from './call.ts'
 import type { Context } from './context.ts'
 import { findExcess, MAX_TOKENS } from './limits.ts'
 import { presentResult } from './present-errors.ts'
-import { rootFieldsOf } from './root-fields.ts'
+import { rootFieldsOf, writtenRootFields } from './root-fields.ts'
 
 type GatewayPlugin = Plugin<ServerContext & Partial<Context>, ServerContext>
 
@@ -87,14 +87,24 @@ async function admit(args: ExecutionArgs): Promise<Omit<Context, 'call'> | null>
   const { services, viewer } = call
   const operation = getOperationAST(args.document, args.operationName)
   if (!operation) return null
+  // Before variables are looked at, which would tell a stranger about the schema.
+  if (!viewer && ![...writtenRootFields(args.document, operation)].every((name) => name.startsWith('__'))) {
+    throw await refuse(services, call.request)
+  }
   const rootFields = rootFieldsOf(args.schema, args.document, operation, args.variableValues)
   if (!viewer) {
-    if (!rootFields.every((name) => name.startsWith('__'))) throw await refuse(services, call.request)
     await call.chargeAnonymous(rootFields.length)
     return null
   }
   if (operation.operation === 'subscription' && rootFields.length === 0) {
     throw new GatewayError('GRAPHQL_VALIDATION_FAILED', 'A subscription has one field, and this one skips it')
+  }
+  const { rateLimitPerMinute } = services.config
+  if (rootFields.length > rateLimitPerMinute) {
+    throw new GatewayError(
+      'QUERY_TOO_COMPLEX',
+      `The operation has ${rootFields.length} root fields, each of them a request; at most ${rateLimitPerMinute} are possible in a minute. Ask in several operations`,
+    )
   }
   const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))
   return { viewer, services, loaders: createLoaders(services.db, viewer), budget }

@@ -46,8 +46,9 @@ export function presentErrors(result: ExecutionResult, call: Call): GraphQLError
   // A failed batch rejects once per instance with the same error.
   const masked = new Map<unknown, GatewayError>()
   return (result.errors ?? []).map((error) => {
-    const expected = expectedError(error, isExecuted, call.services.config.introspection)
-    if (expected) return atPlaceOf(error, expected, isExecuted)
+    const expected = expectedError(error, isExecuted)
+    if (expected)
+      return atPlaceOf(error, call.services.config.introspection ? expected : withoutSuggestion(expected), isExecuted)
     const cause = error.originalError ?? error
     const shown = masked.get(cause) ?? presentFailure(cause, call.requestId, call.services.logger)
     masked.set(cause, shown)
@@ -56,11 +57,11 @@ export function presentErrors(result: ExecutionResult, call: Call): GraphQLError
 }
 
 /** An error that says something about what the user sent, or null. */
-function expectedError(error: GraphQLError, isExecuted: boolean, suggestions: boolean): GatewayError | null {
+function expectedError(error: GraphQLError, isExecuted: boolean): GatewayError | null {
   const original = error instanceof GatewayError ? error : error.originalError
   if (original instanceof GatewayError) return original
   const { code, http } = error.extensions as { code?: string; http?: { status?: number; spec?: boolean } }
-  const message = withoutValues(suggestions ? error.message : error.message.replace(/ Did you mean .*$/, ''))
+  const message = withoutValues(error.message)
   if (code === 'GRAPHQL_PARSE_FAILED' || code === 'GRAPHQL_VALIDATION_FAILED') return new GatewayError(code, message)
   // Yoga's refusals of a request's form, and graphql's of an operation name or an argument.
   const isYogaRefusal = code !== undefined && !(code in ERROR_CODES) && http?.status !== undefined && http.status < 500
@@ -70,6 +71,10 @@ function expectedError(error: GraphQLError, isExecuted: boolean, suggestions: bo
   return null
 }
 
+/** graphql knows names of the schema that are near what was written, and tells them. */
+const withoutSuggestion = ({ code, message, details, status }: GatewayError): GatewayError =>
+  new GatewayError(code, message.replace(/ Did you mean [\s\S]*$/, ''), details, status)
+
 /** graphql reports a bad argument at the argument, and a bad result at the field. */
 const isAtArgument = ({ nodes }: GraphQLError) => nodes?.[0] !== undefined && nodes[0].kind !== Kind.FIELD
 
@@ -78,9 +83,11 @@ const shorten = (message: string) =>
 
 /** The HTTP status counts only for a result that consists of errors; `spec` leaves it to application/graphql-response+json. */
 function atPlaceOf(place: GraphQLError, shown: GatewayError, isExecuted: boolean): GraphQLError {
-  const yogas = place.extensions.http as { spec?: boolean } | undefined
+  const yogas = place.extensions.http as { spec?: boolean; headers?: Record<string, string> } | undefined
   const spec = yogas ? yogas.spec === true : REFUSED_IN_THE_BODY.has(shown.code)
-  const http = isExecuted ? undefined : { status: shown.status, spec, headers: retryAfter(shown) }
+  const http = isExecuted
+    ? undefined
+    : { status: shown.status, spec, headers: { ...yogas?.headers, ...retryAfter(shown) } }
   return new GraphQLError(shorten(shown.message), {
     nodes: place.nodes,
     source: place.source,

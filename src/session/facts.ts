@@ -96,7 +96,8 @@ export const listToRestore = (db: Kysely<DB>): Promise<Instance[]> =>
     .select(instanceColumns)
     .where('desired_state', '=', 'connected')
     .where('logged_out_at', 'is', null)
-    .where('stop_reason', 'is', null)
+    // A new client version comes with a new start.
+    .where((or) => or.or([or('stop_reason', 'is', null), or('stop_reason', '=', 'CLIENT_OUTDATED')]))
     .where((exists) =>
       exists.exists(exists.selectFrom('auth_creds').whereRef('instance_id', '=', 'instances.id').select('instance_id')),
     )

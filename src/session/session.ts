@@ -362,6 +362,12 @@ export class Session {
     if (this.#facts.pairedAt === null || this.#facts.numberJid !== numberJidOf(auth)) {
       this.#write(() => this.#writePairing(auth))
     }
+    // Given up before, it has come back with a new start of the process.
+    if (this.#facts.stopReason !== null) {
+      this.#write(() =>
+        this.#persist(() => writeDesiredState(this.#services.db, this.#facts.id, this.#facts.desiredState)),
+      )
+    }
     this.#enter({ kind: 'open' })
     if (this.#onLogoutOver) this.#logOutLink()
   }
