@@ -28,10 +28,10 @@ async function memory() {
 
 /** Asks over and over until it is told to stop; the longest answer, in milliseconds. */
 function watch(asking: () => Promise<unknown>) {
-  let isOn = true
+  const stop = new AbortController()
   const times: number[] = []
   const watching = (async () => {
-    while (isOn) {
+    while (!stop.signal.aborted) {
       const startedAt = performance.now()
       await asking()
       times.push(performance.now() - startedAt)
@@ -39,11 +39,13 @@ function watch(asking: () => Promise<unknown>) {
     }
   })()
   return async () => {
-    isOn = false
+    stop.abort()
     await watching
     return { worst: Math.round(Math.max(...times)), answers: times.length }
   }
 }
+
+const report = (line: string) => void process.stdout.write(`${line}\n`)
 
 const resources = () =>
   process.getActiveResourcesInfo().filter((name) => name === 'Timeout' || name.startsWith('TCP') || name === 'TLSWrap')
