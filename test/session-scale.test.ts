@@ -95,7 +95,7 @@ describe.skipIf(!hasPostgres)(`${SESSIONS} sessions`, () => {
       const memoryIdle = await memory()
       const perSession = (kind: keyof typeof memoryIdle) =>
         Math.round((memoryIdle[kind] - memoryBefore[kind]) / 1_024 / SESSIONS)
-      console.log(
+      report(
         `${SESSIONS} sessions: all open after ${seconds.toFixed(1)} s, at most ${openingPeak} opening; ` +
           `worst answers ${health.worst} ms (health, of ${health.answers}) and ${query.worst} ms (GraphQL, of ${query.answers}); ` +
           `idle: heap ${perSession('heapUsed')} KiB, external ${perSession('external')} KiB, RSS ${perSession('rss')} KiB each`,
@@ -108,7 +108,7 @@ describe.skipIf(!hasPostgres)(`${SESSIONS} sessions`, () => {
       await gateway.close()
       expect(gateway.services.sessions.connectionTicks.size).toBe(0)
       const memoryAfter = await memory()
-      console.log(
+      report(
         `after them: heap ${Math.round((memoryAfter.heapUsed - memoryBefore.heapUsed) / 1_024)} KiB more than before`,
       )
       expect(resources().length).toBeLessThanOrEqual(resourcesBefore.length)

@@ -49,6 +49,7 @@ export class SessionRegistry {
   readonly #claim: Claim | null
   /** Whether this process is the one that runs the sessions. */
   #isOurs = false
+  #taking: Promise<void> = Promise.resolve()
   #isClosed = false
   #restores = false
   #sweep: NodeJS.Timeout | undefined
@@ -58,7 +59,10 @@ export class SessionRegistry {
     this.#claim =
       databaseUrl === null
         ? null
-        : new Claim(databaseUrl, logger, { onGained: () => void this.#take(), onLost: () => this.#lose() })
+        : new Claim(databaseUrl, logger, {
+            onGained: () => void (this.#taking = this.#take()),
+            onLost: () => this.#lose(),
+          })
     this.#services = {
       ...services,
       timings: services.timings ?? LINK_TIMINGS,
@@ -90,9 +94,13 @@ export class SessionRegistry {
    */
   async start({ restores }: { restores: boolean }): Promise<boolean> {
     this.#restores = restores
-    if (this.#claim) return this.#claim.open()
-    await this.#take()
-    return true
+    if (!this.#claim) {
+      await this.#take()
+      return true
+    }
+    const isGained = await this.#claim.open()
+    await this.#taking
+    return isGained
   }
 
   connect(instance: Instance, phoneNumber: string | null): Promise<Instance> {
