@@ -173,11 +173,12 @@ export class SessionRegistry {
     try {
       // Each time anew, so that what is told from now on comes after all that any process has told.
       const firstSequence = (await nextEpoch(db)) * SEQUENCES_PER_EPOCH
-      if (this.#isClosed) return
+      // Meanwhile it may have been lost again.
+      if (this.#isClosed || this.#claim?.isOurs === false) return
       this.#services = { ...this.#services, firstSequence }
     } catch (error) {
       logger.warn({ err: error }, 'the sessions could not be taken over yet')
-      setTimeout(() => void this.#take(), TAKE_AGAIN_MS).unref()
+      setTimeout(() => this.#claim?.isOurs !== false && void this.#take(), TAKE_AGAIN_MS).unref()
       return
     }
     this.#sessions.clear()
