@@ -89,7 +89,10 @@ async function executeHere(config: Config, command: CommandRequest, tell: Tell):
       if (!(await registry.start({ restores: false }))) throw sessionsElsewhere()
       return registry
     }
-    return await runCommand({ db, logger, sealer: () => sealerOf(config), live: null, openSessions }, command, tell)
+    return await runCommand({ db, logger, sealer: () => sealerOf(config), live: null, openSessions }, command, {
+      tell,
+      signal: new AbortController().signal,
+    })
   } finally {
     for (const closeOne of closers.toReversed()) await closeOne()
   }

@@ -30,7 +30,7 @@ const remove = (name: string, token: string) =>
 const cli = (name: string, ...args: string[]) => {
   const { db, logger, sealer, sessions } = gateway.services
   const tools = { db, logger, sealer: () => sealer, live: gateway.services, openSessions: async () => sessions }
-  return runCommand(tools, { name, args, options: {} }, () => {})
+  return runCommand(tools, { name, args, options: {} }, { tell: () => {}, signal: new AbortController().signal })
 }
 const short = ({ kind, instanceName, snapshotRemaining }: any) => `${kind} ${instanceName} ${snapshotRemaining}`
 const remaining = async (token: string) =>

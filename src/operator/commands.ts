@@ -34,8 +34,15 @@ type Command = {
   args: readonly string[]
   options: readonly OptionName[]
   summary: string
-  /** @param tell says how far it is, for a person who waits */
-  run(tools: CommandTools, input: CommandInput, tell: (step: ConnectStep) => void): Promise<CommandOutput>
+  run(tools: CommandTools, input: CommandInput, follower: Follower): Promise<CommandOutput>
+}
+
+/** Whoever waits for a command. */
+export type Follower = {
+  /** Says how far it is. */
+  tell(step: ConnectStep): void
+  /** Nobody waits any more. */
+  signal: AbortSignal
 }
 
 /** What a command works with. */
@@ -119,12 +126,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['ACCOUNT', 'NAME'],
     options: ['phone'],
     summary: 'link a phone by QR, or by a code with --phone and its digits, and wait until connected',
-    run: async ({ db, openSessions }, { args: [account = '', name = ''], options: { phone = null } }, tell) => {
+    run: async (
+      { db, openSessions },
+      { args: [account = '', name = ''], options: { phone = null } },
+      { tell, signal },
+    ) => {
       if (phone !== null && !isPhoneNumber(phone))
         throw badUserInput('phone', `--phone ${phone}: expected ${PHONE_NUMBER_RULE}`)
       const instance = await getInstanceByName(db, account, name)
       const sessions = await openSessions()
-      await connectInstance(sessions, instance, phone, tell)
+      await connectInstance(sessions, instance, phone, tell, signal)
       const { state, numberJid } = sessions.statusOf(instance)
       return { id: instance.id, name: instance.name, state, numberJid }
     },
