@@ -14,6 +14,7 @@ import { type CommandRequest, type CommandResult, runCommand } from './operator/
 import { sendCommand } from './operator/socket.ts'
 import { type KeyIds, keyIdOf, Sealer } from './sealing/sealer.ts'
 import { sessionsElsewhere, SessionRegistry } from './session/registry.ts'
+import { surviveRejections } from './survive-rejections.ts'
 import { usage, usageOf } from './operator/usage.ts'
 
 /** A command line that cannot be understood. */
@@ -84,6 +85,7 @@ async function executeHere(config: Config, command: CommandRequest, tell: Tell):
     const applied = await migrate()
     if (command.name === MIGRATE) return { output: { applied } }
     const openSessions = async () => {
+      surviveRejections(logger)
       const registry = new SessionRegistry({ ...config, db, sealer: sealerOf(config), logger })
       closers.push(() => registry.close())
       if (!(await registry.start({ restores: false }))) throw sessionsElsewhere()
