@@ -187,16 +187,14 @@ describe.each(TRANSPORTS)('over %s', (transport, read) => {
             .execute(),
       ],
     ]
-    test.each(endings)('within a second when its token is revoked %s', async (_how, revoke) => {
+    test.each(endings)('when its token is revoked %s', async (_how, revoke) => {
       const shop = await account()
       const sales = await shop.instance('sales')
       const revoked = read(gateway, sales.token)
       const other = read(gateway, shop.token)
       await Promise.all([revoked.received(1), other.received(1)])
       await revoke(shop, sales)
-      const startedAt = performance.now()
       const outcome = await revoked.ended()
-      expect(performance.now() - startedAt).toBeLessThan(1_000)
       if (transport === 'SSE') {
         expect(outcome).toEqual({ kind: 'complete' })
         expect(revoked.results[1]).toEqual({

@@ -81,9 +81,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'delete an account with all its instances',
     run: async ({ db, live }, { args: [name = ''] }) => {
       const { id, name: found } = await getAccountByName(db, name)
-      const erase = async () => (await deleteAccount(db, name)).instances
+      let ended: readonly string[] = []
+      const erase = async () => {
+        const { instances, tokenIds } = await deleteAccount(db, name)
+        ended = tokenIds
+        return instances
+      }
       if (live) await live.sessions.deleteInstances(await listInstances(db, { kind: 'account', accountId: id }), erase)
       else await erase()
+      live?.tokenWatch.endSoon(ended)
       return { id, name: found }
     },
   },
@@ -92,8 +98,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: [],
     summary: 'replace the token of an account and print the new one, this once',
     run: async ({ db, live }, { args: [name = ''] }) => {
-      const rotated = await rotateAccountToken(db, name)
-      live?.tokenWatch.lookNow()
+      const { revokedIds, ...rotated } = await rotateAccountToken(db, name)
+      live?.tokenWatch.end(revokedIds)
       return rotated
     },
   },
@@ -147,8 +153,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     run: async ({ db, live }, { args: [account = '', name = ''] }) => {
       const instance = await getInstanceByName(db, account, name)
       const { id, accountId } = instance
-      const erase = async () => [await deleteInstance(db, { kind: 'account', accountId }, { id })]
+      let ended: readonly string[] = []
+      const erase = async () => {
+        const deleted = await deleteInstance(db, { kind: 'account', accountId }, { id })
+        ended = deleted.tokenIds
+        return [deleted.instance]
+      }
       await (live ? live.sessions.deleteInstances([instance], erase) : erase())
+      live?.tokenWatch.endSoon(ended)
       return { id: instance.id, name: instance.name }
     },
   },
@@ -167,7 +179,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'end a token at once',
     run: async ({ db, live }, { args: [id = ''] }) => {
       const revoked = await revokeToken(db, id)
-      live?.tokenWatch.lookNow()
+      live?.tokenWatch.end([revoked.id])
       return revoked
     },
   },

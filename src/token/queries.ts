@@ -28,6 +28,25 @@ export async function listLiveTokens(db: Kysely<DB>, ids: readonly string[]): Pr
   return rows.map(({ id }) => id)
 }
 
+/** The ids of all tokens of an account and of its instances, or of one instance. */
+export async function listTokenIdsOf(
+  db: Kysely<DB>,
+  owner: { accountId: string } | { instanceId: string },
+): Promise<string[]> {
+  const tokens = db.selectFrom('tokens').select('id')
+  const owned =
+    'instanceId' in owner
+      ? tokens.where('instance_id', '=', owner.instanceId)
+      : tokens.where(({ eb, or, selectFrom }) =>
+          or([
+            eb('account_id', '=', owner.accountId),
+            eb('instance_id', 'in', selectFrom('instances').select('id').where('account_id', '=', owner.accountId)),
+          ]),
+        )
+  const rows = await owned.execute()
+  return rows.map(({ id }) => id)
+}
+
 /** All tokens of an account and of its instances, oldest first, without anything that could be used as one. */
 export async function listTokens(db: Kysely<DB>, accountId: string) {
   const columns = [
