@@ -85,7 +85,8 @@ describe.each(TRANSPORTS)('without a look at the tokens, over %s', (_transport, 
         const query = `mutation { ${name}(input: { instance: { name: "sales" } }) { ${selection} } }`
         expect((await blind.post(query, shop.token)).errors).toBeUndefined()
       },
-      command: (name: string, ...args: string[]) => runCommand(tools, { name, args, options: {} }, () => {}),
+      command: (name: string, ...args: string[]) =>
+        runCommand(tools, { name, args, options: {} }, { tell: () => {}, signal: new AbortController().signal }),
       tokenIdOf: async (kind: 'account' | 'instance') =>
         (await services.db.selectFrom('tokens').select('id').where('kind', '=', kind).executeTakeFirstOrThrow()).id,
     }

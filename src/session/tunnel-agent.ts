@@ -3,6 +3,7 @@ import { Agent, request as requestHttps } from 'node:https'
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
+import { callbackify } from 'node:util'
 import { publicLookup } from '../address-guard.ts'
 import type { ProxyAddress } from './proxy-address.ts'
 
@@ -75,10 +76,8 @@ export class TunnelAgent extends Agent {
     // A path would be that of a socket in the file system.
     const { path: _path, port, ...target } = options as Target & { path?: string }
     // ws gives the port as a text.
-    this.connect({ ...target, port: Number(port) }).then(
-      (socket) => callback?.(null, socket),
-      (error: Error) => callback?.(error, undefined as never),
-    )
+    const connect = callbackify((to: Target) => this.connect(to))
+    connect({ ...target, port: Number(port) }, callback ?? (() => {}))
   }
 
   override destroy(): void {
