@@ -76,8 +76,8 @@ export class TunnelAgent extends Agent {
     // A path would be that of a socket in the file system.
     const { path: _path, port, ...target } = options as Target & { path?: string }
     // ws gives the port as a text.
-    const connect = callbackify((to: Target) => this.connect(to))
-    connect({ ...target, port: Number(port) }, callback ?? (() => {}))
+    const connect = callbackify(() => this.connect({ ...target, port: Number(port) }))
+    connect((error, socket) => callback?.(error, socket))
   }
 
   override destroy(): void {
