@@ -8,6 +8,7 @@ import { loadEncryptionKey } from './encryption-key.ts'
 import type { Logger } from './logger.ts'
 import { serveCommands } from './operator/socket.ts'
 import { createRateLimiter } from './rate-limit.ts'
+import { ReadModel } from './read-model/read-model.ts'
 import { reportUnreadable } from './sealing/check.ts'
 import { Sealer } from './sealing/sealer.ts'
 import { listen } from './server.ts'
@@ -46,12 +47,16 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
       closers.push(commands.close)
     }
 
+    const changes = config.readCacheMb > 0 ? await database.watchChanges() : null
+    if (changes) closers.push(() => changes.close())
+
     const tokenUsage = trackTokenUsage(db, logger)
     closers.push(tokenUsage.close)
 
     const services: Services = {
       config,
       db,
+      readModel: new ReadModel(db, changes, config.readCacheMb * 2 ** 20),
       sessions: createSessionRegistry(),
       limiter: createRateLimiter(config.rateLimitPerMinute),
       logger,

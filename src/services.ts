@@ -4,6 +4,7 @@ import type { DB } from './db/types.ts'
 import type { ConfigRules } from './integration/config.ts'
 import type { Logger } from './logger.ts'
 import type { RateLimiter } from './rate-limit.ts'
+import type { ReadModel } from './read-model/read-model.ts'
 import type { Sealer } from './sealing/sealer.ts'
 import type { SessionRegistry } from './session/registry.ts'
 import type { TokenUsage } from './token/usage.ts'
@@ -12,6 +13,8 @@ import type { TokenUsage } from './token/usage.ts'
 export type Services = Readonly<{
   config: Config
   db: Kysely<DB>
+  /** What is read from memory; writes go to `db`. */
+  readModel: ReadModel
   sessions: SessionRegistry
   limiter: RateLimiter
   logger: Logger

@@ -18,11 +18,17 @@ beforeAll(async () => {
 })
 afterAll(() => gateway.close())
 
-/** The tables that the statements of one request read, the token's first. */
+/** The tables that the statements of one request read when nothing is remembered, the token's first. */
 async function tablesReadBy(request: (token: string) => Promise<unknown>, size = 10): Promise<string[]> {
+  gateway.services.readModel.drop({ kind: 'everything' })
+  const token = accounts.get(size)?.token ?? ''
   gateway.statements.length = 0
-  await request(accounts.get(size)?.token ?? '')
-  return gateway.statements.map((sql) => /from "(\w+)"/.exec(sql)?.[1] ?? sql)
+  await request(token)
+  const tables = gateway.statements.map((sql) => /from "(\w+)"/.exec(sql)?.[1] ?? sql)
+  gateway.statements.length = 0
+  await request(token)
+  expect(gateway.statements, 'the same request again').toEqual([])
+  return tables
 }
 
 const query = (text: string, variables?: object) => async (token: string) => {

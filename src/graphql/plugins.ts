@@ -65,7 +65,7 @@ export function useAdmission(): GatewayPlugin {
           throw await refuse(services, call.request)
         }
         const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))
-        extendContext({ call, viewer, services, loaders: createLoaders(services.db, viewer), budget })
+        extendContext({ call, viewer, services, loaders: createLoaders(services, viewer), budget })
       } catch (error) {
         setResultAndStopExecution({ errors: [error as GraphQLError] })
       }

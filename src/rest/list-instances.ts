@@ -31,7 +31,7 @@ export async function listInstances(
   if (!charge.granted) throw rateLimited(charge)
 
   const filter = filterFor(viewer, query)
-  const listed = await load(createLoaders(services.db, viewer), services.sessions, filter)
+  const listed = await load(createLoaders(services, viewer), services.sessions, filter)
   if (filter !== 'all' && filter.length === 1 && listed.length === 0) throw instanceNotFound()
 
   const body = JSON.stringify(listBody(listed))

@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http'
 import type { Services } from '../services.ts'
-import { findTokenByDigest } from '../token/queries.ts'
 import { digestToken, isTokenText } from '../token/token.ts'
 import type { Viewer } from './viewer.ts'
 
@@ -21,12 +20,12 @@ const bearerOf = (header = ''): string | undefined => /^bearer\s+(.*)$/i.exec(he
  * @throws when the database is away: an unread token is not an invalid one
  */
 export async function authenticate(
-  { db, tokenUsage }: Pick<Services, 'db' | 'tokenUsage'>,
+  { readModel, tokenUsage }: Pick<Services, 'readModel' | 'tokenUsage'>,
   request: Pick<IncomingMessage, 'headersDistinct'>,
 ): Promise<Viewer | null | 'invalid'> {
   const token = tokenOf(request)
   if (token === null || token === 'invalid') return token
-  const found = await findTokenByDigest(db, digestToken(token))
+  const found = await readModel.findToken(digestToken(token))
   if (!found) return 'invalid'
   tokenUsage.note(found.id)
   return found.viewer

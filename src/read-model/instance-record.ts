@@ -1,0 +1,80 @@
+import type { Instance } from '../instance/queries.ts'
+import type { BlockName, Blocks } from './blocks.ts'
+
+/** Objects and strings of a row beside its text, measured: see the benchmark's memory per account. */
+const ROW_OVERHEAD_BYTES = 400
+/** Texts of one instance that are kept at most, one a selection. */
+const MAX_TEXTS = 4
+
+type Loading = Partial<Record<BlockName, Promise<void>>>
+
+/**
+ * What is known of one instance until something about it changes: then the record is dropped as a whole, and a reading
+ * that is still under way fills a record that nobody asks any more. So nothing older than a change outlives it.
+ */
+export class InstanceRecord {
+  readonly instance: Instance
+  readonly blocks: Partial<Blocks> = {}
+  readonly #loading: Loading = {}
+  readonly #texts = new Map<object, readonly string[]>()
+  #bytes: number
+  readonly #onGrow: (bytes: number) => void
+
+  /** @param onGrow told of what the record comes to occupy later */
+  constructor(instance: Instance, onGrow: (bytes: number) => void = () => {}) {
+    this.instance = instance
+    this.#bytes = sizeOf(instance)
+    this.#onGrow = onGrow
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  has(name: BlockName): boolean {
+    return this.blocks[name] !== undefined
+  }
+
+  /** The reading of a block that is under way, if one is. */
+  loading(name: BlockName): Promise<void> | undefined {
+    return this.#loading[name]
+  }
+
+  /** Notes a reading, so that whoever asks meanwhile waits for it. */
+  setLoading(name: BlockName, reading: Promise<void>): void {
+    this.#loading[name] = reading
+  }
+
+  /** A block that was read; undefined: the reading failed. */
+  setLoaded<Name extends BlockName>(name: Name, block: Blocks[Name] | undefined): void {
+    delete this.#loading[name]
+    if (block === undefined) return
+    this.blocks[name] = block
+    this.#grow(sizeOf(block))
+  }
+
+  /** The texts of a selection, made when they are first asked for. `selection` is their name. */
+  texts(selection: object, make: () => readonly string[]): readonly string[] {
+    const known = this.#texts.get(selection)
+    if (known) return known
+    const texts = make()
+    const [oldest] = this.#texts.keys()
+    if (this.#texts.size >= MAX_TEXTS && oldest) {
+      this.#grow(-lengthOf(this.#texts.get(oldest)))
+      this.#texts.delete(oldest)
+    }
+    this.#texts.set(selection, texts)
+    this.#grow(lengthOf(texts))
+    return texts
+  }
+
+  #grow(bytes: number): void {
+    this.#bytes += bytes
+    this.#onGrow(bytes)
+  }
+}
+
+const sizeOf = (row: object): number => ROW_OVERHEAD_BYTES + 2 * JSON.stringify(row).length
+
+const lengthOf = (texts: readonly string[] = []): number =>
+  texts.reduce((bytes, text) => bytes + text.length, ROW_OVERHEAD_BYTES)
