@@ -14,6 +14,7 @@ export class Call {
   /** null: no token was sent; such a call may introspect and nothing else. */
   readonly viewer: Viewer | null
   #isCharged = false
+  #charge: Promise<Charge> | null = null
 
   constructor(
     services: Services,
@@ -30,12 +31,13 @@ export class Call {
   }
 
   /**
-   * Counts the call as `requests` of the viewer's minute.
+   * Counts the call as `requests` of the viewer's minute, once, however many roads it takes.
    * @throws GatewayError RATE_LIMITED
    */
   async charge(viewer: Viewer, requests: number): Promise<Charge> {
     this.#isCharged = true
-    const charge = await this.services.limiter.charge(principalOf(viewer), requests)
+    this.#charge ??= this.services.limiter.charge(principalOf(viewer), requests)
+    const charge = await this.#charge
     setRateLimitHeaders(this.response, charge)
     return granted(charge)
   }

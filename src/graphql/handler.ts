@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { DocumentNode } from 'graphql'
 import { createYoga } from 'graphql-yoga'
 import { badRequest, type GatewayError } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
@@ -7,8 +8,9 @@ import { replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 import { identify } from '../viewer/identify.ts'
 import { Call, type ServerContext } from './call.ts'
+import { createFastRoad } from './fast-road/fast-road.ts'
 import { graphiqlPage, wantsGraphiQL } from './graphiql.ts'
-import { createDocumentCache, useAdmission, useErrorPresentation, useLimits } from './plugins.ts'
+import { createDocumentCache, useAdmission, useErrorPresentation, useFastRoad, useLimits } from './plugins.ts'
 import { schema } from './schema.ts'
 
 export type GraphQLHandler = (
@@ -20,10 +22,12 @@ export type GraphQLHandler = (
 /** GraphQL over HTTP: identifies and reads the request, then lets Yoga parse, validate, execute and answer. */
 export function createGraphQLHandler(services: Services): GraphQLHandler {
   const { config } = services
+  const documentCache = createDocumentCache<DocumentNode>()
+  const fastRoad = createFastRoad(schema, (text) => documentCache.get(text))
   const yoga = createYoga<ServerContext>({
     schema,
-    plugins: [useLimits(config.introspection), useAdmission(), useErrorPresentation()],
-    parserAndValidationCache: { documentCache: createDocumentCache(), errorCache: createDocumentCache() },
+    plugins: [useLimits(config.introspection), useFastRoad(fastRoad), useAdmission(), useErrorPresentation()],
+    parserAndValidationCache: { documentCache, errorCache: createDocumentCache() },
     // Done here, once for all of the gateway: the page, CORS, masking, the log, the limit of the body.
     graphiql: false,
     cors: false,
@@ -43,12 +47,11 @@ export function createGraphQLHandler(services: Services): GraphQLHandler {
     try {
       const viewer = await identify(services, request)
       const call = new Call(services, request, response, requestId, viewer)
-      try {
-        await prepare(request, response, query)
-      } catch (refusal) {
+      const body = await prepare(request, response, query).catch(async (refusal) => {
         await call.chargeRefusal()
         throw refusal
-      }
+      })
+      if (body && (await fastRoad.answer(call, body))) return
       await send(response, await yoga.handleNodeRequestAndResponse(request, response, { call }))
     } catch (failure) {
       replyGraphQLError(request, response, presentFailure(failure, requestId, services.logger))
@@ -62,8 +65,8 @@ async function send(response: ServerResponse, answer: Response): Promise<void> {
   replyText(response, answer.status, await answer.text())
 }
 
-/** Checks the form of the request and reads its body, which Yoga then finds parsed. */
-async function prepare(request: IncomingMessage, response: ServerResponse, query: string): Promise<void> {
+/** Checks the form of the request and reads the body of a POST, which Yoga then finds parsed. */
+async function prepare(request: IncomingMessage, response: ServerResponse, query: string): Promise<object | null> {
   if (!acceptsJson(request.headers.accept)) {
     throw badRequest('The answer is application/graphql-response+json or application/json: accept one of them', 406)
   }
@@ -76,13 +79,15 @@ async function prepare(request: IncomingMessage, response: ServerResponse, query
     // Some clients send an empty name for none.
     if ('operationName' in body && body.operationName === '') delete body.operationName
     Object.assign(request, { body })
-  } else if (request.method === 'GET') {
+    return body
+  }
+  if (request.method === 'GET') {
     const parameters = new URLSearchParams(query)
     for (const name of ['variables', 'extensions']) refuseBrokenJson(name, parameters.get(name))
-  } else {
-    response.setHeader('Allow', 'GET, POST, OPTIONS')
-    throw badRequest('Method not allowed', 405)
+    return null
   }
+  response.setHeader('Allow', 'GET, POST, OPTIONS')
+  throw badRequest('Method not allowed', 405)
 }
 
 /** Checked before anything is executed, since a mutation whose answer cannot be told has happened all the same. */

@@ -6,6 +6,7 @@ import { createLoaders } from '../loaders.ts'
 import { refuse } from '../viewer/identify.ts'
 import type { ServerContext } from './call.ts'
 import type { Context } from './context.ts'
+import type { FastRoad } from './fast-road/fast-road.ts'
 import { findExcess, MAX_TOKENS } from './limits.ts'
 import { presentErrors } from './present-errors.ts'
 import { rootFieldsOf } from './root-fields.ts'
@@ -49,6 +50,11 @@ export const createDocumentCache = <Value extends object>() =>
     maxEntrySize: 16_384,
     sizeCalculation: (_value, source) => source.length + 1,
   })
+
+/** Shows the fast road what it may take from now on. */
+export const useFastRoad = (fastRoad: FastRoad): GatewayPlugin => ({
+  onExecute: ({ args }) => fastRoad.learn(args.document),
+})
 
 /** Lets an operation through when its viewer may execute it and can pay for it, and gives resolvers their context. */
 export function useAdmission(): GatewayPlugin {

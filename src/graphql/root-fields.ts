@@ -51,7 +51,7 @@ function badVariable(schema: GraphQLSchema, error: GraphQLError, variables: Reco
   return badUserInput(field, `${field}: ${reason}`)
 }
 
-function fragmentsOf(document: DocumentNode): Record<string, FragmentDefinitionNode> {
+export function fragmentsOf(document: DocumentNode): Record<string, FragmentDefinitionNode> {
   const fragments = document.definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION)
   return Object.fromEntries(fragments.map((fragment) => [fragment.name.value, fragment]))
 }

@@ -17,16 +17,17 @@ export class InstanceRecord {
   readonly blocks: Partial<Blocks> = {}
   readonly #loading: Loading = {}
   readonly #texts = new Map<object, readonly string[]>()
-  #bytes: number
-  readonly #onGrow: (bytes: number) => void
+  readonly #onGrow: ((bytes: number) => void) | undefined
+  #bytes = 0
 
-  /** @param onGrow told of what the record comes to occupy later */
-  constructor(instance: Instance, onGrow: (bytes: number) => void = () => {}) {
+  /** @param onGrow told of what the record comes to occupy, if it is to be remembered */
+  constructor(instance: Instance, onGrow?: (bytes: number) => void) {
     this.instance = instance
-    this.#bytes = sizeOf(instance)
     this.#onGrow = onGrow
+    if (onGrow) this.#bytes = sizeOf(instance)
   }
 
+  /** What a remembered record occupies, roughly. */
   get bytes(): number {
     return this.#bytes
   }
@@ -50,7 +51,7 @@ export class InstanceRecord {
     delete this.#loading[name]
     if (block === undefined) return
     this.blocks[name] = block
-    this.#grow(sizeOf(block))
+    if (this.#onGrow) this.#grow(sizeOf(block))
   }
 
   /** The texts of a selection, made when they are first asked for. `selection` is their name. */
@@ -70,7 +71,7 @@ export class InstanceRecord {
 
   #grow(bytes: number): void {
     this.#bytes += bytes
-    this.#onGrow(bytes)
+    this.#onGrow?.(bytes)
   }
 }
 

@@ -5,12 +5,15 @@ import { replyEmpty, replyJson } from '../http/reply.ts'
 import { type NameFilter, parseInstanceNameQuery } from '../instance/filter.ts'
 import { createLoaders, type Loaders } from '../loaders.ts'
 import { rateLimited } from '../rate-limit.ts'
+import { BLOCK_NAMES, type Blocks } from '../read-model/blocks.ts'
+import { InstanceRecord } from '../read-model/instance-record.ts'
+import { visibleInstances } from '../read-model/visible.ts'
 import type { Services } from '../services.ts'
 import type { SessionRegistry } from '../session/registry.ts'
 import { identify, refuse } from '../viewer/identify.ts'
-import { principalOf, type Viewer } from '../viewer/viewer.ts'
+import { principalOf, tenantOf, type Viewer } from '../viewer/viewer.ts'
 import { etagOf, matchesEtag } from './etag.ts'
-import { type ListedInstance, listBody } from './list.ts'
+import { connectionText, itemTexts, listBody } from './list.ts'
 
 /**
  * Documented: List Instances, `GET /api/instance/list?instanceName=`.
@@ -31,10 +34,10 @@ export async function listInstances(
   if (!charge.granted) throw rateLimited(charge)
 
   const filter = filterFor(viewer, query)
-  const listed = await load(createLoaders(services, viewer), services.sessions, filter)
-  if (filter !== 'all' && filter.length === 1 && listed.length === 0) throw instanceNotFound()
+  const records = await recordsOf(services, viewer, filter)
+  if (filter !== 'all' && filter.length === 1 && records.length === 0) throw instanceNotFound()
 
-  const body = JSON.stringify(listBody(listed))
+  const body = Buffer.from(listBody(records.map((record) => itemOf(record, services.sessions))))
   const etag = etagOf(principal, body)
   response.setHeader('ETag', etag)
   if (matchesEtag(request.headers['if-none-match'], etag)) replyEmpty(response, 304)
@@ -49,30 +52,32 @@ function filterFor(viewer: Viewer, query: string): NameFilter {
   return filter
 }
 
-async function load(loaders: Loaders, sessions: SessionRegistry, filter: NameFilter): Promise<ListedInstance[]> {
+/** The instances with all of their blocks, from memory where there is any. */
+async function recordsOf(services: Services, viewer: Viewer, filter: NameFilter): Promise<readonly InstanceRecord[]> {
+  const { readModel } = services
+  const account = readModel.isCurrent() ? readModel.account(tenantOf(viewer)) : null
+  if (!account) return loadRecords(createLoaders(services, viewer), filter)
+  const records = await visibleInstances(account, viewer, filter)
+  await account.load(records, BLOCK_NAMES)
+  return records
+}
+
+async function loadRecords(loaders: Loaders, filter: NameFilter): Promise<InstanceRecord[]> {
   const instances = await loaders.instances.load(filter)
   return Promise.all(
     instances.map(async (instance) => {
-      const [profile, webhooks, websocket, chatwoot, proxy, settings, s3] = await Promise.all([
-        loaders.profile.load(instance.id),
-        loaders.webhooks.load(instance.id),
-        loaders.websocket.load(instance.id),
-        loaders.chatwoot.load(instance.id),
-        loaders.proxy.load(instance.id),
-        loaders.settings.load(instance.id),
-        loaders.s3.load(instance.id),
-      ])
-      return {
-        instance,
-        connection: sessions.statusOf(instance),
-        profile,
-        webhooks,
-        websocket,
-        chatwoot,
-        proxy,
-        settings,
-        s3,
-      }
+      const record = new InstanceRecord(instance)
+      await Promise.all(BLOCK_NAMES.map(async (name) => record.setLoaded(name, await loaders[name].load(instance.id))))
+      return record
     }),
   )
+}
+
+/** The name of the texts of an item that are kept with its record. */
+const ITEM = {}
+
+function itemOf(record: InstanceRecord, sessions: SessionRegistry): string {
+  const { instance, blocks } = record
+  const [before, after] = record.texts(ITEM, () => itemTexts(instance, blocks as Blocks))
+  return before + connectionText(sessions.statusOf(instance)) + after
 }

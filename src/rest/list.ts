@@ -1,61 +1,20 @@
 import type { ConnectionStatus } from '../connection/state.ts'
+import { defaultWebhookOf } from '../integration/queries.ts'
 import type { Instance } from '../instance/queries.ts'
-import {
-  type Chatwoot,
-  DEFAULT_WEBHOOK_LABEL,
-  type Proxy,
-  type S3,
-  type Settings,
-  type ShownWebhook,
-  type Websocket,
-  webhookOff,
-} from '../integration/queries.ts'
-import type { Profile } from '../profile/queries.ts'
+import type { Blocks } from '../read-model/blocks.ts'
 
-/** Everything that one item of the list is written from. */
-export type ListedInstance = {
-  instance: Instance
-  connection: ConnectionStatus
-  profile: Profile
-  webhooks: readonly ShownWebhook[]
-  websocket: Websocket
-  chatwoot: Chatwoot
-  proxy: Proxy
-  settings: Settings
-  s3: S3
+/** The documented body of `GET /api/instance/list`, of items that are written already. */
+export function listBody(items: readonly string[]): string {
+  const message = items.length === 1 ? '1 Instance found' : `${items.length} Instances found`
+  return `{"success":true,"message":"${message}","instances":[${items.join(',')}],"meta":{"total":${items.length}}}`
 }
 
-/** The documented body of `GET /api/instance/list`. */
-export const listBody = (listed: readonly ListedInstance[]) => ({
-  success: true,
-  message: listed.length === 1 ? '1 Instance found' : `${listed.length} Instances found`,
-  instances: listed.map(listItem),
-  meta: { total: listed.length },
-})
-
-function listItem({
-  instance,
-  connection,
-  profile,
-  webhooks,
-  websocket,
-  chatwoot,
-  proxy,
-  settings,
-  s3,
-}: ListedInstance) {
-  const webhook = webhooks.find(({ label }) => label === DEFAULT_WEBHOOK_LABEL) ?? webhookOff(DEFAULT_WEBHOOK_LABEL)
-  return {
-    id: instance.id,
-    name: instance.name,
-    status: connection.state,
-    numberJid: connection.numberJid,
-    connection: {
-      state: connection.state,
-      numberJid: connection.numberJid,
-      presenceStatus: connection.presenceStatus,
-      displayStatus: connection.displayStatus,
-    },
+/** What an item's rows say, in two texts: before and after its connection. */
+export function itemTexts({ id, name, createdAt, updatedAt }: Instance, blocks: Blocks): [string, string] {
+  const { profile, websocket, chatwoot, proxy, settings, s3 } = blocks
+  const webhook = defaultWebhookOf(blocks.webhooks)
+  const before = JSON.stringify({ id, name })
+  const after = JSON.stringify({
     profile: {
       name: profile.name ?? '',
       pictureUrl: profile.pictureUrl ?? '',
@@ -102,7 +61,14 @@ function listItem({
       endpoint: s3.endpoint,
       pathPrefix: s3.pathPrefix,
     },
-    createdAt: instance.createdAt.toISOString(),
-    updatedAt: instance.updatedAt.toISOString(),
-  }
+    createdAt: createdAt.toISOString(),
+    updatedAt: updatedAt.toISOString(),
+  })
+  return [`${before.slice(0, -1)},`, `,${after.slice(1)}`]
+}
+
+/** What an item says of its connection at this moment, between its two texts. */
+export function connectionText({ state, numberJid, presenceStatus, displayStatus }: ConnectionStatus): string {
+  const connection = { state, numberJid, presenceStatus, displayStatus }
+  return JSON.stringify({ status: state, numberJid, connection }).slice(1, -1)
 }
