@@ -2,6 +2,7 @@ import {
   type FieldNode,
   type GraphQLObjectType,
   type GraphQLOutputType,
+  isEnumType,
   isLeafType,
   isListType,
   isNonNullType,
@@ -55,9 +56,10 @@ export function fieldWriter(written: Written, type: GraphQLObjectType, nodes: re
   const name = node?.name.value ?? ''
   if (name === '__typename') return () => JSON.stringify(type.name)
   const field = type.getFields()[name]
-  const resolve = field?.resolve
-  if (!resolve || field.args.length > 0) throw new NotPlain()
+  if (!field || field.args.length > 0) throw new NotPlain()
+  const { resolve } = field
   const write = valueWriter(written, field.type, nodes)
+  if (!resolve) return (row) => write((row as Record<string, unknown>)[name])
   return (row) => write(resolve(row, {}, NOTHING, NOTHING))
 }
 
@@ -80,6 +82,14 @@ function presentWriter(written: Written, type: GraphQLOutputType, nodes: readonl
     return (values) => {
       if (!Array.isArray(values)) throw new NotPlain()
       return `[${values.map(write).join(',')}]`
+    }
+  }
+  if (isEnumType(type)) {
+    const texts = new Map(type.getValues().map(({ name, value }) => [value, JSON.stringify(name)]))
+    return (value) => {
+      const text = texts.get(value)
+      if (text === undefined) throw new NotPlain()
+      return text
     }
   }
   if (isLeafType(type)) {
