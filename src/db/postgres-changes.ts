@@ -26,8 +26,9 @@ export class PostgresChangeFeed implements ChangeFeed {
   #client: Client | null = null
   #isClosed = false
   #currentUntil = 0
-  /** The last beat, until it is answered. */
+  /** The beat that was sent, until it is answered, and the one after it. */
   #beating: Promise<void> | null = null
+  #nextBeat: Promise<void> | null = null
 
   private constructor(databaseUrl: string, logger: Logger) {
     this.#databaseUrl = databaseUrl
@@ -93,12 +94,16 @@ export class PostgresChangeFeed implements ChangeFeed {
     await this.#beat()
   }
 
+  /** A beat that is sent from now on; a connection takes one statement at a time. */
   #beat(): Promise<void> {
-    const beating = this.#sendBeat().finally(() => {
-      if (this.#beating === beating) this.#beating = null
+    this.#nextBeat ??= (this.#beating ?? Promise.resolve()).then(() => {
+      this.#nextBeat = null
+      this.#beating = this.#sendBeat().finally(() => {
+        this.#beating = null
+      })
+      return this.#beating
     })
-    this.#beating = beating
-    return beating
+    return this.#nextBeat
   }
 
   /** Never rejects: a beat that is not answered loses the connection. */

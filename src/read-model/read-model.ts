@@ -27,9 +27,14 @@ export class ReadModel {
   constructor(db: Kysely<DB>, feed: ChangeFeed | null, maxBytes: number) {
     this.#db = db
     this.#feed = feed
-    this.#accounts = new LRUCache({ maxSize: Math.max(1, maxBytes) })
+    this.#accounts = new LRUCache({ maxSize: Math.max(1, Math.floor(maxBytes)) })
     this.#tokens = new TokenLookups(db, maxBytes * SHARE_OF_TOKENS)
     feed?.listen((change) => this.drop(change))
+  }
+
+  /** What the accounts occupy, roughly. */
+  get bytes(): number {
+    return this.#accounts.calculatedSize
   }
 
   /** Whether a request that begins now may be answered from memory. */
