@@ -27,8 +27,8 @@ const options = (outdir, entryPoints) => ({
   sourcesContent: false,
   logLevel: 'warning',
   legalComments: 'none',
-  // PGlite loads data files that lie beside it; kysely-codegen is a development tool.
-  external: ['@electric-sql/pglite', 'kysely-codegen', 'pg-native'],
+  // PGlite loads data files that lie beside it; Baileys looks for optional packages; kysely-codegen is a development tool.
+  external: ['@electric-sql/pglite', '@whiskeysockets/baileys', 'kysely-codegen', 'pg-native'],
   // CommonJS packages inside an ES module bundle still call require.
   banner: {
     js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",

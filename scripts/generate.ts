@@ -6,6 +6,7 @@ import { printSchema } from 'graphql'
 import { generate, PostgresDialect, RawExpressionNode } from 'kysely-codegen'
 import { openDatabase } from '../src/db/database.ts'
 import { migrateToLatest } from '../src/db/migrate.ts'
+import { STOP_REASONS } from '../src/connection/state.ts'
 import { schema } from '../src/graphql/schema.ts'
 import { EVENT_NAMES } from '../src/integration/events.ts'
 import { createLogger } from '../src/logger.ts'
@@ -32,6 +33,7 @@ try {
       columns: {
         'chatwoots.status': oneOf(['active', 'paused', 'error']),
         'instances.desired_state': generated(oneOf(['connected', 'disconnected'])),
+        'instances.stop_reason': oneOf(STOP_REASONS),
         'proxies.protocol': oneOf(['http', 'https', 'socks5']),
         'tokens.kind': oneOf(['account', 'instance']),
         'webhooks.events': generated(listOf(EVENT_NAMES)),

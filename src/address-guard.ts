@@ -1,3 +1,5 @@
+import { lookup } from 'node:dns'
+import type { LookupFunction } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 /** Names that mean this machine or its network, whatever they resolve to. */
@@ -21,7 +23,7 @@ export function isPublicHost(hostname: string): boolean {
     .toLowerCase()
   if (host === '' || PRIVATE_NAME.test(host)) return false
   if (!ipaddr.isValid(host)) return PUBLIC_NAME.test(host)
-  const address = ipaddr.process(host)
+  const address = ipaddr.parse(host)
   return address.range() === 'unicast' && (address.kind() === 'ipv4' || address.match(GLOBAL_IPV6))
 }
 
@@ -35,4 +37,19 @@ export function normaliseHost(host: string): string | null {
   const text = `http://${isIpv6 && !host.startsWith('[') ? `[${host}]` : host}/`
   if (!URL.canParse(text)) return null
   return new URL(text).hostname.replace(/^\[|\]$/g, '') || null
+}
+
+/**
+ * Resolves names like `dns.lookup` for `net.connect`, and gives out public addresses only: what was looked at is what is
+ * connected to, so that a name cannot lead elsewhere the second time it is asked.
+ */
+export const publicLookup: LookupFunction = (hostname, options, callback) => {
+  lookup(hostname, { ...options, all: true }, (error, addresses) => {
+    if (error) return callback(error, '', 0)
+    const allowed = addresses.filter(({ address }) => isPublicHost(address))
+    const [first] = allowed
+    if (!first) return callback(new Error(`${hostname} leads to no public address`), '', 0)
+    if (options.all) callback(null, allowed)
+    else callback(null, first.address, first.family)
+  })
 }

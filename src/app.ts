@@ -1,10 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { presentFailure } from './failure.ts'
 import { createGraphQLHandler } from './graphql/handler.ts'
+import { createOperations } from './graphql/operations.ts'
+import { createSockets } from './graphql/sockets.ts'
 import { setCommonHeaders, setCorsHeaders } from './http/headers.ts'
 import { replyLive, replyReady } from './http/health.ts'
+import { replyRaw } from './http/raw-reply.ts'
 import { requestIdOf } from './http/request-id.ts'
 import { replyError, replyGatewayError } from './rest/errors.ts'
 import { handleRest } from './rest/router.ts'
@@ -13,17 +15,21 @@ import type { Services } from './services.ts'
 /** What the HTTP server is given; it opens no port itself. */
 export type App = {
   handle(request: IncomingMessage, response: ServerResponse): void
+  /** Answers a request to go on as a WebSocket. */
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
   /** Answers CONNECT, which Node hands over as a bare socket. */
   refuseTunnel(socket: Duplex): void
   /** Answers what Node's HTTP parser refuses. */
   handleClientError(error: NodeJS.ErrnoException, socket: Duplex): void
-  /** From now on the readiness check says no, and connections are closed after their answer. */
+  /** From now on the readiness check says no, streams end with a reason, and connections are closed after their answer. */
   startStopping(): void
 }
 
 export function createApp(services: Services): App {
-  const handleGraphQL = createGraphQLHandler(services)
-  const { config, logger } = services
+  const operations = createOperations(services)
+  const handleGraphQL = createGraphQLHandler(services, operations)
+  const sockets = createSockets(services, operations)
+  const { config, logger, tokenWatch } = services
   let isStopping = false
 
   const route = async (request: IncomingMessage, response: ServerResponse, requestId: string): Promise<void> => {
@@ -62,10 +68,17 @@ export function createApp(services: Services): App {
         else replyGatewayError(response, error)
       })
     },
-    refuseTunnel: (socket) => endWithError(socket, '405 Method Not Allowed', 'Method not allowed'),
+    handleUpgrade: (request, socket, head) => {
+      const { path, query } = targetOf(request.url ?? '/')
+      if (path !== '/graphql') return replyRaw(socket, '404 Not Found', 'Not found')
+      sockets.upgrade(request, socket, head, { query, requestId: requestIdOf(request) })
+    },
+    refuseTunnel: (socket) => replyRaw(socket, '405 Method Not Allowed', 'Method not allowed'),
     handleClientError,
     startStopping: () => {
       isStopping = true
+      sockets.close()
+      tokenWatch.endAll()
     },
   }
 }
@@ -85,19 +98,5 @@ function handleClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? ['408 Request Timeout', 'The request took too long']
         : ['400 Bad Request', 'Bad request']
-  endWithError(socket, status, message)
-}
-
-/** The error envelope on a socket that has no response object. */
-function endWithError(socket: Duplex, status: string, message: string): void {
-  const body = JSON.stringify({ success: false, error: { message } })
-  const headers = [
-    'Content-Type: application/json; charset=utf-8',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Cache-Control: private, no-cache',
-    'Vary: token, authorization, origin',
-    `X-Request-Id: ${randomUUID()}`,
-    'Connection: close',
-  ]
-  socket.end(`HTTP/1.1 ${status}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
+  replyRaw(socket, status, message)
 }

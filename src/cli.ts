@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises'
+import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { DataDirInUse } from './db/data-dir-lock.ts'
@@ -8,10 +8,12 @@ import { loadEncryptionKey } from './encryption-key.ts'
 import type { ErrorCode } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { findCommand } from './operator/commands.ts'
-import { formatOutput } from './operator/print.ts'
+import type { ConnectStep } from './operator/connect-instance.ts'
+import { formatOutput, formatStep } from './operator/print.ts'
 import { type CommandRequest, type CommandResult, runCommand } from './operator/run.ts'
 import { sendCommand } from './operator/socket.ts'
-import { Sealer } from './sealing/sealer.ts'
+import { type KeyIds, keyIdOf, Sealer } from './sealing/sealer.ts'
+import { sessionsElsewhere, SessionRegistry } from './session/registry.ts'
 import { usage, usageOf } from './operator/usage.ts'
 
 /** A command line that cannot be understood. */
@@ -31,6 +33,7 @@ function parseCommandLine(argv: readonly string[]): CommandRequest | null {
       help: { type: 'boolean', short: 'h' },
       quota: { type: 'string' },
       token: { type: 'string' },
+      phone: { type: 'string' },
     },
   })
   const { json: _json, help, ...options } = values
@@ -46,35 +49,49 @@ function parseCommandLine(argv: readonly string[]): CommandRequest | null {
   return { name, args, options }
 }
 
+const LINGER_MS = 500
+
 /** How long a command waits for another command, or for a gateway that is starting, to let go of the data folder. */
 const BUSY_WAIT_MS = 10_000
 
-/** Runs a command on the database, or through the gateway that holds the embedded one (and has migrated it). */
-async function execute(config: Config, command: CommandRequest): Promise<CommandResult> {
+type Tell = (step: ConnectStep) => void
+
+/** Runs a command through the gateway that runs on this data folder (and has migrated), or else on the database itself. */
+async function execute(config: Config, command: CommandRequest, tell: Tell): Promise<CommandResult> {
+  if (config.databaseUrl && command.name !== MIGRATE) {
+    const result = await executeThere(config, command, tell)
+    if (result) return result
+  }
   const deadline = Date.now() + BUSY_WAIT_MS
   for (;;) {
     try {
-      return await executeHere(config, command)
+      return await executeHere(config, command, tell)
     } catch (error) {
       if (!(error instanceof DataDirInUse)) throw error
-      const result = await executeThere(config, command)
+      const result = await executeThere(config, command, tell)
       if (result) return result
       if (Date.now() > deadline) throw error
-      await setTimeout(200)
+      await wait(200)
     }
   }
 }
 
-async function executeHere(config: Config, command: CommandRequest): Promise<CommandResult> {
+async function executeHere(config: Config, command: CommandRequest, tell: Tell): Promise<CommandResult> {
   const logger = await createLogger(config)
   const { db, migrate, close } = await openDatabase({ ...config, logger })
+  const closers = [close]
   try {
     const applied = await migrate()
-    return command.name === MIGRATE
-      ? { output: { applied } }
-      : await runCommand({ db, logger, sealer: () => sealerOf(config) }, command)
+    if (command.name === MIGRATE) return { output: { applied } }
+    const openSessions = async () => {
+      const registry = await SessionRegistry.create({ ...config, db, sealer: sealerOf(config), logger })
+      closers.push(() => registry.close())
+      if (!(await registry.start({ restores: false }))) throw sessionsElsewhere()
+      return registry
+    }
+    return await runCommand({ db, logger, sealer: () => sealerOf(config), live: null, openSessions }, command, tell)
   } finally {
-    await close()
+    for (const closeOne of closers.toReversed()) await closeOne()
   }
 }
 
@@ -85,13 +102,20 @@ function sealerOf(config: Config): Sealer {
   return new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
 }
 
+const idOf = (key: Buffer | null) => (key ? keyIdOf(key).toString('hex') : undefined)
+
+const keyIdsIn = ({ encryptionKey, previousEncryptionKey }: Config): KeyIds => ({
+  current: idOf(encryptionKey),
+  previous: idOf(previousEncryptionKey),
+})
+
 /** null when nobody listens (yet). */
-async function executeThere(config: Config, command: CommandRequest): Promise<CommandResult | null> {
+async function executeThere(config: Config, command: CommandRequest, tell: Tell): Promise<CommandResult | null> {
   if (command.name === MIGRATE) return { output: { applied: [] } }
   try {
-    return await sendCommand(config.dataDir, command)
+    return await sendCommand(config, { ...command, keys: keyIdsIn(config) }, tell)
   } catch (error) {
-    if (['ENOENT', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
+    if (['ENOENT', 'ECONNREFUSED', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
     throw error
   }
 }
@@ -101,6 +125,12 @@ function print(result: CommandResult, json: boolean): void {
   else if ('error' in result) console.error(result.error.message)
   else console.log(formatOutput(result.output))
   if ('error' in result) process.exitCode = 1
+}
+
+/** How far it is, for the person who waits: on stderr where stdout is for the one JSON object. */
+async function printStep(step: ConnectStep, json: boolean): Promise<void> {
+  const say = json ? console.error : console.log
+  say(await formatStep(step))
 }
 
 function codeOf(error: unknown): ErrorCode {
@@ -115,7 +145,7 @@ async function main(argv: readonly string[]): Promise<void> {
   try {
     const command = parseCommandLine(argv)
     if (!command) return console.log(usage())
-    print(await execute(readConfig('command'), command), json)
+    print(await execute(readConfig('command'), command, (step) => void printStep(step, json)), json)
   } catch (error) {
     const { message } = error as Error
     print({ error: { code: codeOf(error), message } }, json)
@@ -123,3 +153,5 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 await main(process.argv.slice(2))
+// Baileys leaves timers behind that nothing can clear.
+setTimeout(() => process.exit(), LINGER_MS).unref()

@@ -45,6 +45,14 @@ const CorsOrigins = z
     'expected origins separated by commas, each scheme, host and port only (no path, no trailing slash, no *)',
   )
 
+const WhatsappUrl = z
+  .string()
+  .refine((value) => /^wss?:\/\/[^/]/.test(value) && URL.canParse(value), 'expected an address beginning with wss://')
+const WhatsappVersion = z
+  .string()
+  .regex(/^\d{1,4}\.\d{1,6}\.\d{1,12}$/, 'expected three numbers with dots between them')
+  .transform((value) => value.split('.').map(Number) as [number, number, number])
+
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 /** Every variable that the gateway reads. */
@@ -70,6 +78,10 @@ const Environment = z.object({
   INTROSPECTION: flag.default(true).meta(note('false')),
   GRAPHIQL: flag.default(true).meta(note('false')),
   ALLOW_PRIVATE_ADDRESSES: flag.default(false).meta(note('true')),
+  MAX_OPENING: wholeNumber(1, 100).default(8).meta(note('8')),
+  WHATSAPP_URL: WhatsappUrl.default('wss://web.whatsapp.com/ws/chat').meta(note('wss://web.whatsapp.com/ws/chat')),
+  WHATSAPP_INSECURE: flag.default(false).meta(note('true')),
+  WHATSAPP_VERSION: WhatsappVersion.optional().meta(note('2.3000.1043857760')),
   LOG_LEVEL: z
     .enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(', ')}`)
     .default('info')
@@ -102,6 +114,11 @@ export type Config = Readonly<{
   introspection: boolean
   graphiql: boolean
   allowPrivateAddresses: boolean
+  /** Sessions that may be opening at the same time. */
+  maxOpening: number
+  whatsappUrl: string
+  /** The client version that WhatsApp is told; null: the one that Baileys was released with. */
+  whatsappVersion: [number, number, number] | null
   logLevel: (typeof LOG_LEVELS)[number]
   logFormat: LogFormat
 }>
@@ -144,6 +161,15 @@ export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEn
   if (parsed.data?.ENCRYPTION_KEY?.equals(parsed.data.ENCRYPTION_KEY_PREVIOUS ?? Buffer.alloc(0))) {
     mistakes.push(describeMistake('ENCRYPTION_KEY_PREVIOUS', 'it is the same as ENCRYPTION_KEY', given.ENCRYPTION_KEY))
   }
+  if (parsed.data && !parsed.data.WHATSAPP_INSECURE && !parsed.data.WHATSAPP_URL.startsWith('wss://')) {
+    mistakes.push(
+      describeMistake(
+        'WHATSAPP_URL',
+        'it has to begin with wss://, since nothing but TLS proves that WhatsApp is at the other end. For tests against a server of your own set WHATSAPP_INSECURE=true',
+        given.WHATSAPP_URL,
+      ),
+    )
+  }
   if (!parsed.success || mistakes.length > 0) throw new ConfigError(mistakes)
 
   const values = parsed.data
@@ -163,6 +189,9 @@ export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEn
     introspection: values.INTROSPECTION,
     graphiql: values.GRAPHIQL,
     allowPrivateAddresses: values.ALLOW_PRIVATE_ADDRESSES,
+    maxOpening: values.MAX_OPENING,
+    whatsappUrl: values.WHATSAPP_URL,
+    whatsappVersion: values.WHATSAPP_VERSION ?? null,
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT ?? (process.stderr.isTTY ? 'pretty' : 'json'),
   })

@@ -15,17 +15,7 @@ export const createDemo = (db: Kysely<DB>): Promise<CreatedAccount> => inTransac
 
 async function fillDemo(db: Kysely<DB>): Promise<CreatedAccount> {
   const account = await createAccount(db, { name: DEMO_ACCOUNT })
-  // In one transaction all would have one creation time, and no order of their own.
-  let createdAt = Date.now()
-  const create = async (name: string) => {
-    const { instance } = await createInstance(db, { accountId: account.id, name })
-    await db
-      .updateTable('instances')
-      .set({ created_at: new Date(createdAt++) })
-      .where('id', '=', instance.id)
-      .execute()
-    return instance.id
-  }
+  const create = async (name: string) => (await createInstance(db, { accountId: account.id, name })).instance.id
 
   const sales = await create('sales')
   await db

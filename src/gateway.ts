@@ -3,9 +3,11 @@ import { createApp } from './app.ts'
 import { bootstrap, type FirstContact } from './bootstrap.ts'
 import { configRules } from './integration/config.ts'
 import type { Config } from './config.ts'
+import { MergedTicks } from './connection/merged-ticks.ts'
 import { openDatabase } from './db/database.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
 import type { Logger } from './logger.ts'
+import type { CommandTools } from './operator/commands.ts'
 import { serveCommands } from './operator/socket.ts'
 import { createRateLimiter } from './rate-limit.ts'
 import { ReadModel } from './read-model/read-model.ts'
@@ -13,8 +15,11 @@ import { reportUnreadable } from './sealing/check.ts'
 import { Sealer } from './sealing/sealer.ts'
 import { listen } from './server.ts'
 import type { Services } from './services.ts'
-import { createSessionRegistry } from './session/registry.ts'
+import type { LinkTimings } from './session/link.ts'
+import { SessionRegistry } from './session/registry.ts'
+import { StreamSlots } from './token/stream-slots.ts'
 import { trackTokenUsage } from './token/usage.ts'
+import { watchTokens } from './token/watch.ts'
 
 export type Gateway = {
   /** Where it listens, e.g. `http://127.0.0.1:4000`. */
@@ -25,10 +30,15 @@ export type Gateway = {
   close(): Promise<void>
 }
 
-type Observers = { onStatement?: (event: LogEvent) => void }
+/** What tests look at, and what they shorten. */
+type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimings }
 
 /** Opens the database, migrates, and listens. What was opened is closed again when a later step fails. */
-export async function startGateway(config: Config, logger: Logger, { onStatement }: Observers = {}): Promise<Gateway> {
+export async function startGateway(
+  config: Config,
+  logger: Logger,
+  { onStatement, timings }: Instruments = {},
+): Promise<Gateway> {
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
     for (const closeOne of closers.splice(0).toReversed()) await closeOne()
@@ -42,13 +52,22 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     const sealer = new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
     await reportUnreadable(db, sealer, logger)
 
-    if (config.databaseUrl === null) {
-      const commands = await serveCommands({ db, logger, sealer: () => sealer }, config.dataDir)
-      closers.push(commands.close)
-    }
-
     const changes = config.readCacheMb > 0 ? await database.watchChanges() : null
     if (changes) closers.push(() => changes.close())
+    const readModel = new ReadModel(db, changes, config.readCacheMb * 2 ** 20)
+
+    const sessions = await SessionRegistry.create({ ...config, db, sealer, logger, timings })
+    closers.push(() => sessions.close())
+    const tokenWatch = watchTokens(db, logger)
+    const tools = {
+      db,
+      logger,
+      sealer: () => sealer,
+      live: { sessions, tokenWatch },
+      openSessions: () => Promise.resolve(sessions),
+    }
+    const commands = await takeCommands(tools, config)
+    if (commands) closers.push(commands.close)
 
     const tokenUsage = trackTokenUsage(db, logger)
     closers.push(tokenUsage.close)
@@ -56,12 +75,16 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     const services: Services = {
       config,
       db,
-      readModel: new ReadModel(db, changes, config.readCacheMb * 2 ** 20),
-      sessions: createSessionRegistry(),
+      readModel,
+      sessions,
+      connectionTicks: new MergedTicks(sessions.connectionTicks),
       limiter: createRateLimiter(config.rateLimitPerMinute),
       logger,
       sealer,
+      lookUpToken: (token) => readModel.findToken(token),
       tokenUsage,
+      tokenWatch,
+      streamSlots: new StreamSlots(),
       rules: configRules(config.allowPrivateAddresses),
     }
     const server = await listen(createApp(services), config)
@@ -70,10 +93,26 @@ export async function startGateway(config: Config, logger: Logger, { onStatement
     })
     // Only now: a start that fails must not have made a token that nobody was shown.
     const firstContact = await bootstrap(db, config)
+    if (!(await sessions.start({ restores: true }))) {
+      logger.info('another process runs the sessions; this one takes over when that one is gone')
+    }
     logger.info({ url: server.url }, 'listening')
     return { url: server.url, firstContact, services, close }
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** Beside PostgreSQL commands can do without the gateway, so that a folder which cannot be written is no reason to end. */
+async function takeCommands(tools: CommandTools, config: Config): ReturnType<typeof serveCommands> {
+  try {
+    const commands = await serveCommands(tools, config)
+    if (!commands) tools.logger.info('another gateway with this DATA_DIR takes the operator commands')
+    return commands
+  } catch (error) {
+    if (config.databaseUrl === null) throw error
+    tools.logger.warn({ err: error }, 'operator commands cannot be taken in DATA_DIR; they act on the database alone')
+    return null
   }
 }

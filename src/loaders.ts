@@ -1,6 +1,7 @@
 import DataLoader from 'dataloader'
 import { createAccountLoaders } from './account/loaders.ts'
 import { createInstanceLoaders } from './instance/loaders.ts'
+import { Outstanding } from './outstanding.ts'
 import type { BlockName, Blocks } from './read-model/blocks.ts'
 import { readBlocks } from './read-model/read-blocks.ts'
 import type { Services } from './services.ts'
@@ -11,12 +12,15 @@ export function createLoaders({ db, readModel }: Pick<Services, 'db' | 'readMode
   let isCurrent = readModel.isCurrent()
   /** Asked for with each reading: an account that was dropped meanwhile hears of no change. */
   const remembered = () => (isCurrent ? readModel.account(tenantOf(viewer)) : null)
+  const instances = new Outstanding()
+  /** By instance id. */
   const block = <Name extends BlockName>(name: Name) =>
-    new DataLoader<string, Blocks[Name]>((ids) => readBlocks(db, remembered(), name, ids))
+    new DataLoader<string, Blocks[Name]>((ids) => readBlocks(db, remembered(), name, ids), {
+      batchScheduleFn: instances.afterReadings,
+    })
   const loaders = {
-    ...createInstanceLoaders(db, viewer, remembered),
+    ...createInstanceLoaders(db, viewer, { ...instances, remembered }),
     ...createAccountLoaders(db, remembered),
-    // By instance id.
     profile: block('profile'),
     webhooks: block('webhooks'),
     websocket: block('websocket'),

@@ -1,4 +1,4 @@
-import { type Logger, pino, stdSerializers } from 'pino'
+import { type Logger, pino } from 'pino'
 import type { Config } from './config.ts'
 
 export type { Logger }
@@ -13,8 +13,27 @@ const options = (level: string) => ({
   base: null,
   formatters: { level: (label: string) => ({ level: label }) },
   timestamp: pino.stdTimeFunctions.isoTime,
-  serializers: { err: stdSerializers.errWithCause },
+  serializers: { err: describeError },
 })
+
+/** Causes of causes; an error may also be its own. */
+const MAX_CAUSES = 5
+
+/** What the log shows of an error: never what hangs on it, such as the connection that broke, with its keys. */
+export function describeError(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return error === undefined ? undefined : String(error)
+  if (depth > MAX_CAUSES) return undefined
+  const { message, stack, cause } = error
+  return {
+    type: error.constructor.name,
+    message,
+    code: 'code' in error ? error.code : undefined,
+    stack,
+    cause: describeError(cause, depth + 1),
+    // A host with several addresses fails with an error for each.
+    ...(error instanceof AggregateError && { errors: error.errors.map((one) => describeError(one, depth + 1)) }),
+  }
+}
 
 const jsonLogger = (level: string): Logger => pino(options(level), pino.destination({ dest: 2, sync: false }))
 

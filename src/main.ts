@@ -27,7 +27,12 @@ function readConfigOrExplain(): Config | null {
   }
 }
 
+/** Baileys leaves timers behind that nothing can clear; a process that has closed everything does not wait for them. */
+const LINGER_MS = 500
+
 async function run(config: Config, logger: Logger): Promise<void> {
+  // Baileys drops promises: a query whose socket has closed must not end the process with all its sessions.
+  process.on('unhandledRejection', (reason) => logger.error({ err: reason }, 'a rejection that nobody has handled'))
   // Listened for from here on, so that a stop during the start is a clean one.
   const stop = askedToStop()
   const gateway = await startGateway(config, logger)
@@ -36,6 +41,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
   try {
     await gateway.close()
     logger.info('stopped')
+    setTimeout(() => process.exit(), LINGER_MS).unref()
   } catch (error) {
     logger.error({ err: error }, 'stopping failed')
     process.exitCode = 1

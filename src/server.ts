@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import type { App } from './app.ts'
 import { prepareDrain } from './http/drain.ts'
+import { isWebSocketUpgrade, serveWithoutUpgrade } from './http/upgrade.ts'
 
 /** Big enough for the longest filter to reach the route and be refused there. */
 const MAX_HEADER_BYTES = 32 * 1024
@@ -31,6 +32,10 @@ export async function listen(app: App, { host, port }: { host: string; port: num
   server.timeout = SOCKET_TIMEOUT_MS
   server.on('clientError', app.handleClientError)
   server.on('checkExpectation', app.handle)
+  server.on('upgrade', (request, socket, head) => {
+    if (isWebSocketUpgrade(request)) app.handleUpgrade(request, socket, head)
+    else serveWithoutUpgrade(server, request, socket, head)
+  })
   server.on('connect', (_request, socket) => app.refuseTunnel(socket))
   const drain = prepareDrain(server, DRAIN_MS)
   return {

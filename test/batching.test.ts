@@ -84,6 +84,29 @@ test('root fields of one operation share the list', async () => {
   ])
 })
 
+test('single instances, pages and lists share every kind below them', async () => {
+  const ids = (await gateway.graphql(EverythingDocument, {}, accounts.get(10)?.token)).instances.map(({ id }) => id)
+  const text = `query ($n: ID!, $m: ID!) {
+    n: node(id: $n) { ... on Instance { webhook { url } profile { name } } }
+    m: node(id: $m) { ... on Instance { webhook { url } s3 { bucket } } }
+    all: instances { webhook { url } s3 { bucket } }
+    one: instance(name: "number-00003") { webhook { url } }
+    page: instancesConnection(first: 3) { nodes { webhook { url } profile { name } } }
+    viewer { account { instanceCount } }
+  }`
+  const tables = await tablesReadBy(query(text, { n: ids[0], m: ids[5] }))
+  // The lists, the page, the single ones, their profiles and the count all stand in the instances' table.
+  expect(tables.toSorted()).toEqual(['accounts', ...Array(5).fill('instances'), 's3s', 'tokens', 'webhooks'])
+})
+
+test('a page is read once, under however many names', async () => {
+  const text = `{
+    a: instancesConnection(first: 2) { nodes { name } pageInfo { endCursor } }
+    b: instancesConnection(first: 2) { edges { node { proxy { host } } } totalCount }
+  }`
+  expect((await tablesReadBy(query(text))).toSorted()).toEqual(['instances', 'instances', 'proxies', 'tokens'])
+})
+
 test('an empty list of names asks the database for nothing', async () => {
   expect(await tablesReadBy(query('{ instances(names: []) { name proxy { host } } }'))).toEqual(['tokens'])
 })

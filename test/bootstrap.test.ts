@@ -14,6 +14,19 @@ test('a demo that could not be made leaves nothing behind, and the next start ma
   expect(await db.selectFrom('instances').select('name').execute()).toHaveLength(4)
 })
 
+test('the samples of a demo keep their order, and none was changed before it was made', async () => {
+  const { services } = await startGatewayForTest()
+  const { db, config } = services
+  await bootstrap(db, { ...config, demo: true })
+  const samples = await db
+    .selectFrom('instances')
+    .select(['name', 'created_at', 'updated_at'])
+    .orderBy('created_at')
+    .execute()
+  expect(samples.map(({ name }) => name)).toEqual(['sales', 'support', 'marketing', 'new-number'])
+  for (const { created_at, updated_at } of samples) expect(updated_at).toEqual(created_at)
+})
+
 test('a start whose port is taken has not made a token that nobody was shown', async () => {
   const running = await startGatewayForTest()
   const port = Number(new URL(running.url).port)

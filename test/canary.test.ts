@@ -143,8 +143,15 @@ test('known secrets go through the whole system and come out nowhere', async () 
     outputs.push(
       JSON.stringify(
         await runCommand(
-          { db, logger: gateway.services.logger, sealer: () => gateway.services.sealer },
+          {
+            db,
+            logger: gateway.services.logger,
+            sealer: () => gateway.services.sealer,
+            live: gateway.services,
+            openSessions: () => Promise.resolve(gateway.services.sessions),
+          },
           { name, args: ['shop'], options: {} },
+          () => {},
         ),
       ),
     )

@@ -334,6 +334,39 @@ describe('a command', () => {
   })
 })
 
+describe('keys rotate through a running gateway', () => {
+  const [KEY, NEXT_KEY] = [TEST_KEY, Buffer.alloc(32, 8).toString('base64')]
+  let DATA_DIR: string
+  let gateway: GatewayProcess
+  beforeAll(async () => {
+    DATA_DIR = copyDataDir(template)
+    const keys = { ENCRYPTION_KEY: NEXT_KEY, ENCRYPTION_KEY_PREVIOUS: KEY }
+    gateway = await startGatewayProcess({ DATA_DIR, DEMO: 'false', ...keys })
+  })
+  afterAll(async () => {
+    await gateway.kill()
+    removeDataDir(DATA_DIR)
+  })
+
+  test.each<[string, Record<string, string>]>([
+    ['another key', { ENCRYPTION_KEY: Buffer.alloc(32, 9).toString('base64') }],
+    ['the key before as the current one', { ENCRYPTION_KEY: KEY }],
+    ['its key as the one before', { ENCRYPTION_KEY_PREVIOUS: NEXT_KEY }],
+  ])('is refused with %s', async (_which, keys) => {
+    expect(await failureIn(() => ({ DATA_DIR, ...keys }))('keys', 'rotate')).toEqual({
+      code: 'CONFLICT',
+      message: expect.stringMatching(/other keys.* Restart it with this ENCRYPTION_KEY/),
+    })
+  })
+
+  test.each<[string, Record<string, string>]>([
+    ['the same keys', { ENCRYPTION_KEY: NEXT_KEY, ENCRYPTION_KEY_PREVIOUS: KEY }],
+    ['none', {}],
+  ])('rotates with %s', async (_which, keys) => {
+    expect(await successIn(() => ({ DATA_DIR, ...keys }))('keys', 'rotate')).toEqual({ resealed: 0 })
+  })
+})
+
 describe('a command line', () => {
   const USAGE = 'Usage: npm run --silent cli -- COMMAND [--json]'
 

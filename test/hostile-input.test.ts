@@ -100,6 +100,9 @@ const PRIVATE_IPV6 = [
   '::ffff:127.0.0.1',
   '::ffff:7f00:1',
   '::127.0.0.1',
+  '::ffff:8.8.8.8',
+  '::ffff:808:808',
+  '64:ff9b::8.8.8.8',
   'fe80::1',
   'fec0::1',
   'fc00::1',
@@ -229,9 +232,13 @@ describe('a value is refused', () => {
     ['account 0', chatwoot({ accountId: 0 }), 'input.config.accountId'],
     ['a missing inbox', chatwoot({ inboxName: null }), 'input.config.inboxName'],
     ['an inbox with a line break', chatwoot({ inboxName: 'a\nb' }), 'input.config.inboxName'],
+    ['an inbox with a zero-width space', chatwoot({ inboxName: 'In\u200bbox' }), 'input.config.inboxName'],
+    ['an inbox with a byte order mark', chatwoot({ inboxName: 'Inbox\ufeff' }), 'input.config.inboxName'],
+    ['an inbox with a line separator', chatwoot({ inboxName: 'In\u2028box' }), 'input.config.inboxName'],
     ['a base address with a query', chatwoot({ baseUrl: 'https://example.com/?a=b' }), 'input.config.baseUrl'],
     ['a bucket that cannot be one', s3({ bucket: 'My_Bucket' }), 'input.config.bucket'],
     ['a bucket of two letters', s3({ bucket: 'ab' }), 'input.config.bucket'],
+    ['a bucket with two dots in a row', s3({ bucket: 'a..b' }), 'input.config.bucket'],
     ['a region with a slash', s3({ region: 'eu/west' }), 'input.config.region'],
     ['a prefix that climbs', s3({ pathPrefix: 'a/../b' }), 'input.config.pathPrefix'],
     ['an empty endpoint', s3({ endpoint: '' }), 'input.config.endpoint'],
@@ -259,6 +266,23 @@ describe('a value is refused', () => {
     ['a list for a text', webhook({ url: ['https://example.com'] }), 'input.config.url'],
     ['one key without the other', s3({ credentials: { accessKey: 'a' } }), 'input.config.credentials'],
   ])('%s, by its type', async (_what, [document, input], field) => expectRefused(document, input, field))
+})
+
+test.each([
+  ['a variable of another name', 'mutation ($x: SetProxyInput!) { setProxy(input: $x) { instance { id } } }'],
+  [
+    'a variable inside of a literal',
+    'mutation ($x: ProxyConfig!) { setProxy(input: { instance: { name: "target" }, config: $x }) { instance { id } } }',
+  ],
+  [
+    'a variable in a fragment',
+    'mutation ($x: Int) { ...f } fragment f on Mutation { setProxy(input: { instance: { name: "target" }, config: { port: $x } }) { instance { id } } }',
+  ],
+])('the place of a refused value is its path below the argument, also for %s', async (_what, text) => {
+  const config = { host: 'example.com', port: '80' }
+  const x = text.includes('Int') ? '80' : text.includes('$x: ProxyConfig') ? config : { instance, config }
+  const { errors } = await gateway.post(text, shop.token, { variables: { x } })
+  expect(errors?.[0]?.extensions).toEqual({ code: 'BAD_USER_INPUT', field: 'input.config.port' })
 })
 
 test('whatever text is sent for whatever field, the answer is a clear error or the value is stored as itself', async () => {

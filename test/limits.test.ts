@@ -107,4 +107,32 @@ describe('introspection', () => {
     expect(errors?.[0]?.message).toBe('Cannot query field "instancez" on type "Query".')
     expect((await gateway.post('{ instancez { name } }')).errors?.[0]?.message).toContain('Did you mean')
   })
+
+  test('closed, variables are no way around, and somebody without a token learns nothing of them', async () => {
+    const closed = await startGatewayForTest({ introspection: false })
+    const { token } = await seed(closed.services.db).account('shop')
+    const text = 'mutation ($input: SetProxyInput!) { setProxy(input: $input) { instance { id } } }'
+    const variables = { input: { instance: { name: 'x' }, config: { hots: 'x' } } }
+    const { errors } = await closed.post(text, token, { variables })
+    expect(errors).toMatchObject([
+      {
+        message: expect.stringMatching(/"hots" is not defined by type "ProxyConfig"\.$/),
+        extensions: { field: 'input.config' },
+      },
+    ])
+    for (const at of [closed, gateway]) {
+      const stranger = await at.post(text, undefined, { variables })
+      expect([stranger.status, stranger.errors?.[0]?.message]).toEqual([401, 'Invalid token'])
+    }
+  })
+
+  test('needs no token also where variables skip parts of it', async () => {
+    const text =
+      'query ($skip: Boolean!) { __typename @skip(if: $skip) ...f } fragment f on Query { __schema { description } }'
+    expect((await gateway.post(text, undefined, { variables: { skip: true } })).data?.__schema).toBeDefined()
+    expect((await gateway.post(text, undefined, { variables: { skip: 'x' } })).errors?.[0]?.extensions).toEqual({
+      code: 'BAD_USER_INPUT',
+      field: 'if',
+    })
+  })
 })

@@ -16,6 +16,8 @@ const ALL = Object.keys(migrations)
 
 const TABLES = Object.keys({
   accounts: true,
+  auth_creds: true,
+  auth_keys: true,
   chatwoots: true,
   instances: true,
   proxies: true,

@@ -99,6 +99,11 @@ describe('createInstance', () => {
     ['a name that cannot be one', { name: 'a,b' }, { code: 'BAD_USER_INPUT', field: 'input.name' }],
     ['a weak token', { name: 'x', token: 'short' }, { code: 'BAD_USER_INPUT', field: 'input.token' }],
     [
+      'a token with a comma',
+      { name: 'x', token: 'a-token-of-32-characters,or-of-two' },
+      { code: 'BAD_USER_INPUT', field: 'input.token' },
+    ],
+    [
       'a token in the reserved form',
       { name: 'x', token: `sbi_${'x'.repeat(40)}` },
       { code: 'BAD_USER_INPUT', field: 'input.token' },
@@ -307,6 +312,29 @@ describe('setProxy', () => {
   })
 })
 
+test('setChatwoot keeps the id of its bridge only for the same account at the same address', async () => {
+  const instance = await newInstance()
+  await instance.chatwoot({ base_url: 'https://a.example.com', account_id: 1, bridge_integration_id: 'bridge-1' })
+  const bridgeAfter = async (config: object) => {
+    const input = {
+      instance: { id: instance.id },
+      config: { baseUrl: 'https://a.example.com', accountId: 1, inboxName: 'Shop', ...config },
+    }
+    await gateway.graphql(SetChatwootDocument, { input }, shop.token)
+    return (await everything(instance.name))?.chatwoot?.bridgeIntegrationId
+  }
+  const bridge = (id: string) =>
+    gateway.services.db
+      .updateTable('chatwoots')
+      .set({ bridge_integration_id: id })
+      .where('instance_id', '=', instance.id)
+      .execute()
+  expect(await bridgeAfter({ inboxName: 'Sales' })).toBe('bridge-1')
+  expect(await bridgeAfter({ accountId: 2 })).toBeNull()
+  await bridge('bridge-2')
+  expect(await bridgeAfter({ accountId: 2, baseUrl: 'https://b.example.com' })).toBeNull()
+})
+
 test('setChatwoot keeps its token only for the same address', async () => {
   const { name } = await newInstance()
   const set = async (config: object) => {
@@ -388,12 +416,19 @@ describe('updateSettings', () => {
       disableHistorySync: false,
     })
   })
+  test('takes line breaks as forms of the web send them', async () => {
+    const { name } = await newInstance()
+    const input = { instance: { name }, patch: { callRejectMessage: 'Please\r\nwrite\n\tto us.' } }
+    const { updateSettings } = await gateway.graphql(UpdateSettingsDocument, { input }, shop.token)
+    expect(updateSettings?.settings.callRejectMessage).toBe('Please\nwrite\n\tto us.')
+  })
   test.each([
     [{}, 'input.patch'],
     [{ ignoreStatus: null }, 'input.patch.ignoreStatus'],
     [{ callRejectMessage: null }, 'input.patch.callRejectMessage'],
     [{ callRejectMessage: 'x'.repeat(1_001) }, 'input.patch.callRejectMessage'],
     [{ callRejectMessage: 'a\0b' }, 'input.patch.callRejectMessage'],
+    [{ callRejectMessage: 'a\rb' }, 'input.patch.callRejectMessage'],
   ])('refuses %j', async (patch, field) => {
     const { name } = await newInstance()
     expect(await refusal(UpdateSettingsDocument, { instance: { name }, patch })).toEqual({

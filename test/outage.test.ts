@@ -204,6 +204,15 @@ describe.skipIf(!hasPostgres).concurrent('a database that does not answer', () =
     expect(await gateway.stop()).toMatchObject({ code: 0 })
   })
 
+  test('may break its idle connections, and the log shows nothing of the database but that', async (context) => {
+    const { proxy, gateway, leave } = await startProcess()
+    context.onTestFinished(leave)
+    await proxy.cut()
+    const [line] = await gateway.prints(/.*an idle database connection broke.*/)
+    expect(Object.keys(JSON.parse(line).err)).not.toContain('client')
+    expect(gateway.stderr()).not.toMatch(/secretKey|processID/)
+  })
+
   test('does not keep the process from ending in time', async (context) => {
     const { proxy, gateway, leave } = await startProcess()
     context.onTestFinished(leave)

@@ -1,17 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { CompiledQuery, type Kysely, sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../src/db/database.ts'
 import type { DB } from '../src/db/types.ts'
+import { createInstance } from '../src/instance/actions.ts'
 import { listInstancesAfter, listInstancesById, listInstancesByName } from '../src/instance/queries.ts'
 import { chatwootsOf, proxiesOf, settingsOf, webhooksOf } from '../src/integration/queries.ts'
 import { profilesOf } from '../src/profile/queries.ts'
-import { findTokenByDigest, listTokens } from '../src/token/queries.ts'
+import { findTokenByDigest, listLiveTokens, listTokens } from '../src/token/queries.ts'
 import { InstanceNamesDocument, InstancePageDocument } from './generated/graphql.ts'
 import { type SeededAccount, seed } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
-import { hasPostgres, startTestGateway, type TestGateway } from './testkit.ts'
+import { createTestDatabase, hasPostgres, startGatewayForTest, startTestGateway, type TestGateway } from './testkit.ts'
 
 let gateway: TestGateway
 let shop: SeededAccount
@@ -105,6 +106,39 @@ describe('a walk over the pages', () => {
   })
 })
 
+/** The embedded database has one session, in which nothing is created during a statement of somebody else. */
+test.skipIf(!hasPostgres)('a walk that goes on while several gateways create meets every instance, once', async () => {
+  const database = await createTestDatabase()
+  onTestFinished(database.drop)
+  const open = () => startGatewayForTest({ databaseUrl: database.url })
+  const gateways = [await open(), await open(), await open()] as const
+  const busy = await seed(gateways[0].services.db).account('busy')
+  let isCreating = true
+  const pageOn = ({ graphql }: TestGateway, after: string | null) =>
+    graphql(InstancePageDocument, { first: 5, after }, busy.token)
+  const walkOn = async (gateway: TestGateway) => {
+    const seen: string[] = []
+    let after: string | null = null
+    for (;;) {
+      const isLast = !isCreating
+      const { instancesConnection } = await pageOn(gateway, after)
+      seen.push(...instancesConnection.edges.map(({ node }) => node.name))
+      const { endCursor } = instancesConnection.pageInfo
+      if (!endCursor && isLast) return seen
+      after = endCursor ?? after
+    }
+  }
+  const walks = gateways.map(walkOn)
+  const names = Array.from({ length: 45 }, (_, index) => `n${index}`)
+  await Promise.all(
+    names.map((name, index) =>
+      createInstance((gateways[index % 3] ?? gateways[0]).services.db, { accountId: busy.id, name }),
+    ),
+  )
+  isCreating = false
+  for (const seen of await Promise.all(walks)) expect(seen.toSorted()).toEqual(names.toSorted())
+})
+
 describe('a page', () => {
   test('tells where it stands', async () => {
     const { instancesConnection } = await pageOf(shop, { first: 2 })
@@ -140,6 +174,8 @@ describe('a page', () => {
     [{ after: Buffer.from('1:x').toString('base64url') }, 'after'],
     [{ after: `${Buffer.from(`1:${randomUUID()}`).toString('base64url')}=` }, 'after'],
     [{ after: Buffer.from(`999999999999999:${randomUUID()}`).toString('base64url').slice(0, -1) }, 'after'],
+    [{ after: Buffer.from(`${Date.UTC(10_000, 0)}:${randomUUID()}`).toString('base64url') }, 'after'],
+    [{ after: Buffer.from(`999999999999999:${randomUUID()}`).toString('base64url') }, 'after'],
   ])('is refused for %j', async (variables, field) => {
     const { errors } = await gateway.post(InstancePageDocument.toString(), shop.token, { variables })
     expect(errors?.[0]?.extensions).toEqual({ code: 'BAD_USER_INPUT', field })
@@ -213,6 +249,7 @@ describe.skipIf(!hasPostgres)('with 100,000 instances in one account', () => {
       'profiles of a page': (on) => profilesOf(on, ids),
       'chatwoots of a page': (on) => chatwootsOf(on, ids),
       'the tokens of an account': (on) => listTokens(on, shop.id),
+      'tokens with something open': (on) => listLiveTokens(on, ids),
       'a token': (on) => findTokenByDigest(on, Buffer.alloc(32)),
     }
     for (const [name, query] of Object.entries(queries)) {

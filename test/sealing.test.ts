@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
+import { reportUnreadable } from '../src/sealing/check.ts'
 import { SEALED_COLUMNS } from '../src/sealing/columns.ts'
 import { rotateKeys } from '../src/sealing/rotate.ts'
 import { keyIdOf, Sealer, UnreadableSecret } from '../src/sealing/sealer.ts'
+import { AuthState } from '../src/session/auth-state.ts'
 import { SetProxyDocument, SetS3Document, SetWebhookDocument } from './generated/graphql.ts'
 import { seed } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
+import { createLinkedCreds } from './stock-socket.ts'
 import { startGatewayForTest, TEST_KEY } from './testkit.ts'
 
 const oldKey = Buffer.from(TEST_KEY, 'base64')
@@ -99,6 +102,46 @@ describe('rotating keys', () => {
     expect(read.toSorted()).toEqual(['password 0', 'password 1', 'password 2'])
   })
 
+  test('seals the auth state anew, whatever its keys are called, and it can be read with the new key alone', async () => {
+    const gateway = await startGatewayForTest()
+    const { db } = gateway.services
+    const shop = await seed(db).account('shop')
+    const stateOf = (id: string, by: Sealer) =>
+      new AuthState({ db, sealer: by, logger: silentLogger }, id, createLinkedCreds('15550001'))
+    // More of one type than a page has, and neighbours that a page may end between.
+    const session = Object.fromEntries(Array.from({ length: 450 }, (_, index) => [`k${index}`, Buffer.from('k')]))
+    const keys = { session, 'sender-key': { '120363@g.us::1:/3': Buffer.from('s'), 'Ä/ä': Buffer.from('ä') } }
+    const ids = [(await shop.instance('one')).id, (await shop.instance('two')).id]
+    for (const id of ids) {
+      const auth = stateOf(id, new Sealer(oldKey, null))
+      await auth.lendKeys().keys.set(keys)
+      auth.noteChange()
+      await auth.close(5_000)
+    }
+    expect(await rotateKeys(db, sealer, silentLogger)).toEqual({ resealed: 2 * (1 + 452), unreadable: [] })
+    expect(await rotateKeys(db, sealer, silentLogger)).toEqual({ resealed: 0, unreadable: [] })
+
+    const onlyNew = new Sealer(newKey, null)
+    for (const id of ids) {
+      expect(await AuthState.load({ db, sealer: onlyNew, logger: silentLogger }, id)).not.toBeNull()
+      const read = stateOf(id, onlyNew).lendKeys().keys
+      expect(await read.get('session', Object.keys(session))).toEqual(session)
+      expect(await read.get('sender-key', Object.keys(keys['sender-key']))).toEqual(keys['sender-key'])
+    }
+  })
+
+  test('looks at a bounded number of rows with each statement, also where nothing is to be done', async () => {
+    const gateway = await startGatewayForTest()
+    const { db } = gateway.services
+    const { id } = await (await seed(db).account('shop')).instance('sales')
+    await sql`insert into auth_keys (instance_id, type, id, value_sealed)
+      select ${id}, 'session', n, ${sealer.currentHeader} from generate_series(1, 1000) n`.execute(db)
+    gateway.statements.length = 0
+    expect(await rotateKeys(db, sealer, silentLogger)).toEqual({ resealed: 0, unreadable: [] })
+    const pages = gateway.statements.filter((statement) => /"auth_keys".*limit/s.test(statement))
+    expect(pages).toHaveLength(1_000 / 200 + 1)
+  })
+
   test('beside writers that keep their secrets leaves none of them on the old key', async () => {
     const gateway = await startGatewayForTest()
     const { db } = gateway.services
@@ -134,6 +177,34 @@ describe('rotating keys', () => {
       [{ table: 'proxies', column: 'password_sealed', row: first?.instance_id }],
     ])
   })
+})
+
+test('a rotation with nothing to do names what was tampered with or moved', async () => {
+  const { services } = await startGatewayForTest()
+  const { db, sealer } = services
+  const shop = await seed(db).account('shop')
+  const ids: string[] = []
+  for (const name of ['intact', 'tampered', 'moved']) {
+    const instance = await shop.instance(name)
+    ids.push(instance.id)
+    const sealed = sealer.seal({ ...place, rowId: name === 'moved' ? 'elsewhere' : instance.id }, 'password')
+    if (name === 'tampered') sealed[20] = (sealed[20] ?? 0) ^ 1
+    await instance.proxy({ password_sealed: sealed })
+  }
+  const { resealed, unreadable } = await rotateKeys(db, sealer, silentLogger)
+  expect(resealed).toBe(0)
+  expect(unreadable.map(({ row }) => row).toSorted()).toEqual(ids.slice(1).toSorted())
+})
+
+test('a start looks for what cannot be read everywhere but in the keys, of which there may be millions', async () => {
+  const gateway = await startGatewayForTest()
+  gateway.statements.length = 0
+  await reportUnreadable(gateway.services.db, new Sealer(newKey, null), silentLogger)
+  const looked = gateway.statements.join('\n')
+  for (const { table } of SEALED_COLUMNS) {
+    if (table === 'auth_keys') expect(looked).not.toContain(table)
+    else expect(looked).toContain(`from "${table}"`)
+  }
 })
 
 test('every sealed column of the schema is known to the rotation', async () => {

@@ -8,6 +8,7 @@ import { pino } from 'pino'
 import { inject, onTestFinished } from 'vitest'
 import { type Config, readConfig } from '../src/config.ts'
 import { type Gateway, startGateway } from '../src/gateway.ts'
+import type { LinkTimings } from '../src/session/link.ts'
 import type { TypedDocumentString } from './generated/graphql.ts'
 
 export const postgresUrl = inject('postgresUrl')
@@ -71,7 +72,10 @@ export type GraphQLAnswer = {
 }
 
 /** A gateway on a port and a database of its own; a rate limit that does not get in the way unless it is asked for. */
-export async function startTestGateway(overrides: Partial<Config> = {}): Promise<TestGateway> {
+export async function startTestGateway(
+  overrides: Partial<Config> = {},
+  instruments: { timings?: LinkTimings } = {},
+): Promise<TestGateway> {
   const database = hasPostgres && overrides.databaseUrl === undefined ? await createTestDatabase() : null
   const dataDir = overrides.dataDir ?? createTempDir()
   const config: Config = {
@@ -94,6 +98,7 @@ export async function startTestGateway(overrides: Partial<Config> = {}): Promise
   })
   const statements: string[] = []
   const gateway = await startGateway(config, pino({ level: 'debug' }, sink), {
+    ...instruments,
     onStatement: ({ query }) => statements.push(query.sql),
   })
 

@@ -80,6 +80,14 @@ describe('a request is refused with 401', () => {
   })
 })
 
+test('no token with a comma authenticates, as if a proxy had joined two', async () => {
+  const { db } = gateway.services
+  const token = 'first-of-two-tokens,second-of-two-tokens'
+  await createAccount(db, { name: 'joined', token })
+  expect(await statusOf({ token })).toBe(401)
+  expect(await statusOf({ authorization: `Bearer ${token}` })).toBe(401)
+})
+
 describe('a token ends', () => {
   const tokenWorks = async (token: string) => (await statusOf({ token })) === 200
 

@@ -4,6 +4,7 @@ import { isUniqueViolation } from '../db/constraint.ts'
 import { inTransaction } from '../db/transaction.ts'
 import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError } from '../errors.ts'
+import { type Instance, listInstances } from '../instance/queries.ts'
 import { NAME_RULE, parseName } from '../name.ts'
 import { insertToken, revokeTokensOf } from '../token/actions.ts'
 import { generateToken } from '../token/token.ts'
@@ -48,11 +49,19 @@ export async function getAccountByName(db: Kysely<DB>, name: string): Promise<Ac
   return account
 }
 
-/** Deletes an account with its tokens, its instances and all that belongs to them. */
-export async function deleteAccount(db: Kysely<DB>, name: string): Promise<{ id: string; name: string }> {
+/** Deletes an account with its tokens, its instances and all that belongs to them; returns the instances as they were. */
+export async function deleteAccount(
+  db: Kysely<DB>,
+  name: string,
+): Promise<{ id: string; name: string; instances: Instance[] }> {
   const account = await getAccountByName(db, name)
-  await db.deleteFrom('accounts').where('id', '=', account.id).execute()
-  return { id: account.id, name: account.name }
+  return inTransaction(db, async (transaction) => {
+    // Locked, so that no instance is made between the look at them and their end.
+    await transaction.selectFrom('accounts').select('id').where('id', '=', account.id).forUpdate().execute()
+    const instances = await listInstances(transaction, { kind: 'account', accountId: account.id })
+    await transaction.deleteFrom('accounts').where('id', '=', account.id).execute()
+    return { id: account.id, name: account.name, instances }
+  })
 }
 
 /** Replaces the TokenAccount: the old one fails on its next request. */

@@ -60,6 +60,17 @@ export type ConnectionStatus = {
   sequence: number
 }
 
+/** Reasons that end a session for good and are remembered across restarts; a logout has a fact of its own. */
+export const STOP_REASONS = [
+  'REPLACED',
+  'BANNED',
+  'CLIENT_OUTDATED',
+  'MULTIDEVICE_MISMATCH',
+  'BAD_SESSION',
+  'SERVER_REFUSED',
+] as const satisfies readonly ReasonCode[]
+export type StopReason = (typeof STOP_REASONS)[number]
+
 /** The durable facts about an instance that its connection is described from; never whether it is connected. */
 export type ConnectionFacts = {
   desiredState: DesiredConnectionState
@@ -67,55 +78,8 @@ export type ConnectionFacts = {
   createdAt: Date
   pairedAt: Date | null
   loggedOutAt: Date | null
-}
-
-/**
- * The connection of an instance that has no session in this process: never connected, whatever was asked for.
- * @param restingSince since when this process can say so
- */
-export function statusWithoutSession(facts: ConnectionFacts, restingSince: Date): ConnectionStatus {
-  const { state, displayStatus, since, reason } = restOf(facts, restingSince)
-  return {
-    state,
-    desiredState: facts.desiredState,
-    numberJid: facts.numberJid,
-    presenceStatus: 'unavailable',
-    displayStatus,
-    since,
-    observedAt: null,
-    reason: { ...reason, whatsappCode: null, retryAt: null },
-    sequence: 0,
-  }
-}
-
-type Rest = Pick<ConnectionStatus, 'state' | 'displayStatus' | 'since'> & {
-  reason: Pick<ConnectionReason, 'code' | 'message' | 'nextStep'>
-}
-
-function restOf({ desiredState, createdAt, pairedAt, loggedOutAt }: ConnectionFacts, restingSince: Date): Rest {
-  if (loggedOutAt) {
-    return {
-      state: 'loggedout',
-      displayStatus: 'Logged out',
-      since: loggedOutAt,
-      reason: { code: 'LOGGED_OUT', message: 'The pairing was ended here or on the phone.', nextStep: 'PAIR' },
-    }
-  }
-  if (!pairedAt) {
-    return {
-      state: 'disconnected',
-      displayStatus: 'Disconnected',
-      since: createdAt,
-      reason: { code: 'NOT_PAIRED', message: 'This instance was never paired with a phone.', nextStep: 'PAIR' },
-    }
-  }
-  return {
-    state: 'disconnected',
-    displayStatus: 'Disconnected',
-    since: pairedAt > restingSince ? pairedAt : restingSince,
-    reason:
-      desiredState === 'disconnected'
-        ? { code: 'STOPPED', message: 'The connection was stopped on request.', nextStep: 'CONNECT' }
-        : { code: 'UNKNOWN', message: 'No session is running for this instance.', nextStep: 'CONNECT' },
-  }
+  /** Why the last session ended for good; null when none has, or when it was asked for again since. */
+  stopReason: StopReason | null
+  stopWhatsappCode: number | null
+  stoppedAt: Date | null
 }

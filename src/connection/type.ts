@@ -79,7 +79,7 @@ const NextStepEnum = builder.enumType('NextStep', {
   }),
 })
 
-const ConnectionReasonType = builder.objectRef<ConnectionReason>('ConnectionReason').implement({
+export const ConnectionReasonType = builder.objectRef<ConnectionReason>('ConnectionReason').implement({
   description: 'Why an instance is not connected.',
   fields: (t) => ({
     code: t.expose('code', { type: ConnectionReasonCodeEnum, description: 'For programs.' }),
@@ -97,7 +97,7 @@ const ConnectionReasonType = builder.objectRef<ConnectionReason>('ConnectionReas
   }),
 })
 
-const ConnectionStatusType = builder.objectRef<ConnectionStatus>('ConnectionStatus').implement({
+export const ConnectionStatusType = builder.objectRef<ConnectionStatus>('ConnectionStatus').implement({
   description: 'The link between an instance and WhatsApp at one moment.',
   fields: (t) => ({
     state: t.expose('state', {

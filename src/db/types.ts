@@ -18,6 +18,19 @@ export interface Accounts {
   name: string;
 }
 
+export interface AuthCreds {
+  creds_sealed: Buffer;
+  instance_id: string;
+  updated_at: Generated<Timestamp>;
+}
+
+export interface AuthKeys {
+  id: string;
+  instance_id: string;
+  type: string;
+  value_sealed: Buffer;
+}
+
 export interface Chatwoots {
   account_id: number | null;
   api_token_sealed: Buffer | null;
@@ -46,7 +59,11 @@ export interface Instances {
   number_jid: string | null;
   paired_at: Timestamp | null;
   profile_name: string | null;
+  profile_observed_at: Timestamp | null;
   profile_picture_url: string | null;
+  stop_reason: 'REPLACED' | 'BANNED' | 'CLIENT_OUTDATED' | 'MULTIDEVICE_MISMATCH' | 'BAD_SESSION' | 'SERVER_REFUSED' | null;
+  stop_whatsapp_code: number | null;
+  stopped_at: Timestamp | null;
   updated_at: Generated<Timestamp>;
 }
 
@@ -116,6 +133,8 @@ export interface Websockets {
 
 export interface DB {
   accounts: Accounts;
+  auth_creds: AuthCreds;
+  auth_keys: AuthKeys;
   chatwoots: Chatwoots;
   instances: Instances;
   proxies: Proxies;

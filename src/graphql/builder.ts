@@ -34,3 +34,8 @@ builder.mutationType({
   description:
     'One writer per instance at a time. A failed mutation is null beside an error, so that its neighbours in the operation keep their answers.',
 })
+
+builder.subscriptionType({
+  description:
+    'A stream ends by itself, or with an error whose code is UNAUTHENTICATED, RATE_LIMITED, SERVICE_UNAVAILABLE or INTERNAL_SERVER_ERROR; all but the first are worth a retry.',
+})

@@ -3,31 +3,47 @@ import { clientAddressOf } from '../http/client-address.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
 import { type Charge, rateLimited } from '../rate-limit.ts'
 import type { Services } from '../services.ts'
+import type { LiveToken } from '../token/queries.ts'
 import { principalOf, type Viewer } from '../viewer/viewer.ts'
+
+/** Where the viewer is told the state of its bucket, and that the answer is secret: each transport has its own place. */
+export type CallAnswer = {
+  tellCharge(charge: Charge): void
+  /** The answer has a secret in it that is shown this once. */
+  forbidStoring(): void
+}
+
+/** An answer over HTTP: what is told stands in headers. */
+export const httpAnswer = (response: ServerResponse): CallAnswer => ({
+  tellCharge: (charge) => setRateLimitHeaders(response, charge),
+  forbidStoring: () => void response.setHeader('Cache-Control', 'no-store'),
+})
 
 /** One GraphQL operation on its way through the gateway. */
 export class Call {
   readonly services: Services
   readonly request: IncomingMessage
-  readonly response: ServerResponse
   readonly requestId: string
   /** null: no token was sent; such a call may introspect and nothing else. */
-  readonly viewer: Viewer | null
-  #isCharged = false
-  #charge: Promise<Charge> | null = null
+  readonly token: LiveToken | null
+  readonly #answer: CallAnswer
+  /** What was counted last; null while nothing was. */
+  #charge: Charge | null = null
 
   constructor(
     services: Services,
-    request: IncomingMessage,
-    response: ServerResponse,
-    requestId: string,
-    viewer: Viewer | null,
+    { request, requestId, token }: Pick<Call, 'request' | 'requestId' | 'token'>,
+    answer: CallAnswer,
   ) {
     this.services = services
     this.request = request
-    this.response = response
     this.requestId = requestId
-    this.viewer = viewer
+    this.token = token
+    this.#answer = answer
+  }
+
+  get viewer(): Viewer | null {
+    return this.token?.viewer ?? null
   }
 
   /**
@@ -35,11 +51,9 @@ export class Call {
    * @throws GatewayError RATE_LIMITED
    */
   async charge(viewer: Viewer, requests: number): Promise<Charge> {
-    this.#isCharged = true
-    this.#charge ??= this.services.limiter.charge(principalOf(viewer), requests)
-    const charge = await this.#charge
-    setRateLimitHeaders(this.response, charge)
-    return granted(charge)
+    this.#charge ??= await this.services.limiter.charge(principalOf(viewer), requests)
+    this.#answer.tellCharge(this.#charge)
+    return granted(this.#charge)
   }
 
   /**
@@ -47,8 +61,8 @@ export class Call {
    * @throws GatewayError RATE_LIMITED
    */
   async chargeAnonymous(requests: number): Promise<void> {
-    this.#isCharged = true
-    granted(await this.services.limiter.chargeAnonymous(this.#clientAddress, requests))
+    this.#charge = await this.services.limiter.chargeAnonymous(this.#clientAddress, requests)
+    granted(this.#charge)
   }
 
   /**
@@ -63,9 +77,16 @@ export class Call {
     return clientAddressOf(this.request, this.services.config.trustProxy)
   }
 
-  /** The answer has a secret in it that is shown this once. */
   forbidStoring(): void {
-    this.response.setHeader('Cache-Control', 'no-store')
+    this.#answer.forbidStoring()
+  }
+
+  /** The state of the bucket for answers that have no headers: `retryAfter` is 0 while requests remain. */
+  budgetAsExtensions(): Record<string, unknown> {
+    if (!this.#charge) return {}
+    const { granted, budget, retryAfterSeconds } = this.#charge
+    const untilReset = Math.ceil((budget.resetAt.getTime() - Date.now()) / 1000)
+    return { ...budget, retryAfter: granted ? (budget.remaining > 0 ? 0 : untilReset) : retryAfterSeconds }
   }
 
   /**
@@ -73,7 +94,7 @@ export class Call {
    * @throws GatewayError RATE_LIMITED
    */
   async chargeRefusal(): Promise<void> {
-    if (this.#isCharged) return
+    if (this.#charge) return
     if (this.viewer) await this.charge(this.viewer, 1)
     else await this.chargeAnonymous(1)
   }

@@ -35,6 +35,16 @@ const VIEWER = `query Viewer {
   }
 }
 `
+const LIVE = `# Press play, and again to stop. First comes every instance, then each change.
+subscription Live {
+  connectionChanged {
+    kind
+    instanceName
+    connection { state displayStatus reason { message nextStep } }
+    snapshotRemaining
+  }
+}
+`
 
 /** Example tabs, shown until the user has tabs of their own. */
 const graphiqlOptions: GraphiQLOptions = {
@@ -42,7 +52,7 @@ const graphiqlOptions: GraphiQLOptions = {
   // The first tab takes its headers from here, and so does every new one.
   defaultHeaders: HEADERS,
   defaultEditorToolsVisibility: 'headers',
-  defaultTabs: [INSTANCES, BY_NAME, VIEWER].map((query) => ({ query, headers: HEADERS })),
+  defaultTabs: [INSTANCES, BY_NAME, VIEWER, LIVE].map((query) => ({ query, headers: HEADERS })),
 }
 
 /** GraphiQL opens an empty tab on a reload unless the stored editors are those of the stored tab: make them so first. */

@@ -1,17 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { DocumentNode } from 'graphql'
-import { createYoga } from 'graphql-yoga'
-import { badRequest, type GatewayError } from '../errors.ts'
+import type { ExecutionResult } from 'graphql'
+import { badRequest } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
 import { readJsonBody } from '../http/body.ts'
 import { replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 import { identify } from '../viewer/identify.ts'
-import { Call, type ServerContext } from './call.ts'
-import { createFastRoad } from './fast-road/fast-road.ts'
+import { Call, httpAnswer } from './call.ts'
+import { EventStream } from './event-stream.ts'
 import { graphiqlPage, wantsGraphiQL } from './graphiql.ts'
-import { createDocumentCache, useAdmission, useErrorPresentation, useFastRoad, useLimits } from './plugins.ts'
-import { schema } from './schema.ts'
+import { isPrepared, type OperationParams, type Operations } from './operations.ts'
+import { toWire } from './present-errors.ts'
+import { replyEvents } from './sse.ts'
+
+/** How long a reader may take to take the reason for which its stream ends. */
+const ENDING_MS = 2_000
 
 export type GraphQLHandler = (
   request: IncomingMessage,
@@ -19,24 +22,37 @@ export type GraphQLHandler = (
   target: { query: string; requestId: string },
 ) => Promise<void>
 
-/** GraphQL over HTTP: identifies and reads the request, then lets Yoga parse, validate, execute and answer. */
-export function createGraphQLHandler(services: Services): GraphQLHandler {
-  const { config } = services
-  const documentCache = createDocumentCache<DocumentNode>()
-  const fastRoad = createFastRoad(schema, (text) => documentCache.get(text))
-  const yoga = createYoga<ServerContext>({
-    schema,
-    plugins: [useLimits(config.introspection), useFastRoad(fastRoad), useAdmission(), useErrorPresentation()],
-    parserAndValidationCache: { documentCache, errorCache: createDocumentCache() },
-    // Done here, once for all of the gateway: the page, CORS, masking, the log, the limit of the body.
-    graphiql: false,
-    cors: false,
-    maskedErrors: false,
-    logging: false,
-    maxRequestBodySize: false,
-    multipart: false,
-    landingPage: false,
-  })
+/** GraphQL over HTTP: identifies and reads the request, then answers with JSON, or with events. */
+export function createGraphQLHandler(services: Services, operations: Operations): GraphQLHandler {
+  const { config, tokenWatch } = services
+
+  const answerWithEvents = async (call: Call, params: OperationParams, response: ServerResponse): Promise<void> => {
+    const prepared = await operations.prepare(call, params, call.request.method)
+    const outcome = isPrepared(prepared) ? await operations.perform(prepared) : prepared
+    if (outcome instanceof EventStream) return answerWithStream(call, outcome, response)
+    const { result, status } = toWire(outcome)
+    if (status === 200) return replyEvents(response, [JSON.stringify(result)])
+    replyErrors(call.request, response, status, result)
+  }
+
+  const answerWithStream = async (call: Call, events: EventStream, response: ServerResponse): Promise<void> => {
+    const end = () => void events.return()
+    response.once('close', end)
+    // It went away while the stream was opened.
+    if (response.destroyed) return end()
+    try {
+      const release = tokenWatch.hold(call.token?.id ?? '', (reason) => {
+        events.end(reason)
+        const cutOff = setTimeout(() => response.destroy(), ENDING_MS)
+        response.once('close', () => clearTimeout(cutOff))
+      })
+      response.once('close', release)
+    } catch (refusal) {
+      end()
+      throw refusal
+    }
+    await replyEvents(response, events)
+  }
 
   return async (request, response, { query, requestId }) => {
     if (request.method === 'OPTIONS') return replyEmpty(response, 204)
@@ -45,16 +61,23 @@ export function createGraphQLHandler(services: Services): GraphQLHandler {
       return replyText(response, 200, await graphiqlPage())
     }
     try {
-      const viewer = await identify(services, request)
-      const call = new Call(services, request, response, requestId, viewer)
-      const body = await prepare(request, response, query).catch(async (refusal) => {
+      const token = await identify(services, request)
+      const call = new Call(services, { request, requestId, token }, httpAnswer(response))
+      try {
+        const params = await prepare(request, response, query)
+        if (await operations.fastRoad.answer(call, params, response)) return
+        if (answersWithEvents(request, operations.isSubscription(params))) {
+          return await answerWithEvents(call, checkParams(params), response)
+        }
+      } catch (refusal) {
         await call.chargeRefusal()
         throw refusal
-      })
-      if (body && (await fastRoad.answer(call, body))) return
-      await send(response, await yoga.handleNodeRequestAndResponse(request, response, { call }))
+      }
+      await send(response, await operations.yoga.handleNodeRequestAndResponse(request, response, { call }))
     } catch (failure) {
-      replyGraphQLError(request, response, presentFailure(failure, requestId, services.logger))
+      if (response.headersSent) throw failure
+      const error = presentFailure(failure, requestId, services.logger)
+      replyErrors(request, response, error.status, { errors: [error] })
     }
   }
 }
@@ -65,10 +88,17 @@ async function send(response: ServerResponse, answer: Response): Promise<void> {
   replyText(response, answer.status, await answer.text())
 }
 
-/** Checks the form of the request and reads the body of a POST, which Yoga then finds parsed. */
-async function prepare(request: IncomingMessage, response: ServerResponse, query: string): Promise<object | null> {
-  if (!acceptsJson(request.headers.accept)) {
-    throw badRequest('The answer is application/graphql-response+json or application/json: accept one of them', 406)
+/** Checks the form of the request and reads what is asked; Yoga finds the body parsed. */
+async function prepare(
+  request: IncomingMessage,
+  response: ServerResponse,
+  query: string,
+): Promise<Partial<OperationParams>> {
+  if (!acceptsJson(request) && !acceptsEvents(request)) {
+    throw badRequest(
+      'The answer is application/graphql-response+json, application/json or text/event-stream: accept one of them',
+      406,
+    )
   }
   if (request.method === 'POST') {
     const body = await readJsonBody(request)
@@ -83,30 +113,68 @@ async function prepare(request: IncomingMessage, response: ServerResponse, query
   }
   if (request.method === 'GET') {
     const parameters = new URLSearchParams(query)
-    for (const name of ['variables', 'extensions']) refuseBrokenJson(name, parameters.get(name))
-    return null
+    refuseBrokenJson('extensions', parameters.get('extensions'))
+    return {
+      query: parameters.get('query') ?? undefined,
+      variables: refuseBrokenJson('variables', parameters.get('variables')),
+      operationName: parameters.get('operationName') || undefined,
+    } as Partial<OperationParams>
   }
   response.setHeader('Allow', 'GET, POST, OPTIONS')
   throw badRequest('Method not allowed', 405)
 }
 
-/** Checked before anything is executed, since a mutation whose answer cannot be told has happened all the same. */
-const acceptsJson = (accept = '*/*'): boolean =>
-  accept.split(',').some((type) => /^\s*(\*\/\*|application\/(\*|json|graphql-response\+json))\s*(;|$)/i.test(type))
+/** What Yoga checks where it answers. */
+function checkParams({ query, variables, operationName }: Partial<OperationParams>): OperationParams {
+  if (typeof query !== 'string') throw badRequest('"query" has to be a text')
+  if (variables != null && (typeof variables !== 'object' || Array.isArray(variables))) {
+    throw badRequest('"variables" has to be an object')
+  }
+  if (operationName != null && typeof operationName !== 'string') throw badRequest('"operationName" has to be a text')
+  return { query, variables, operationName }
+}
 
-function refuseBrokenJson(name: string, text: string | null): void {
+/**
+ * Whether the answer is a stream of events: a subscription's always is, that of others when nothing else is accepted.
+ * @throws GatewayError 406 for a subscription whose events are not accepted
+ */
+function answersWithEvents(request: IncomingMessage, isSubscription: boolean): boolean {
+  if (isSubscription && !acceptsEvents(request)) {
+    throw badRequest('The answer to a subscription is a stream: accept text/event-stream, or use a WebSocket', 406)
+  }
+  return isSubscription || !acceptsJson(request)
+}
+
+const accepts = (type: RegExp, { headers }: IncomingMessage): boolean =>
+  (headers.accept ?? '*/*').split(',').some((accepted) => type.test(accepted))
+
+/** Checked before anything is executed, since a mutation whose answer cannot be told has happened all the same. */
+const acceptsJson = (request: IncomingMessage) =>
+  accepts(/^\s*(\*\/\*|application\/(\*|json|graphql-response\+json))\s*(;|$)/i, request)
+
+/** Only by its name: a client that takes anything expects a single answer. */
+const acceptsEvents = (request: IncomingMessage) => accepts(/^\s*text\/event-stream\s*(;|$)/i, request)
+
+function refuseBrokenJson(name: string, text: string | null): unknown {
   try {
-    if (text) JSON.parse(text)
+    return text ? JSON.parse(text) : undefined
   } catch {
     throw badRequest(`The parameter "${name}" is not JSON`)
   }
 }
 
-function replyGraphQLError(request: IncomingMessage, response: ServerResponse, error: GatewayError): void {
-  if (error.details.retryAfter !== undefined) response.setHeader('Retry-After', error.details.retryAfter)
+/** An answer that consists of errors alone. */
+function replyErrors(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  { errors = [] }: ExecutionResult,
+): void {
+  const retryAfter = errors[0]?.extensions.retryAfter
+  if (retryAfter !== undefined) response.setHeader('Retry-After', String(retryAfter))
   const mediaType = request.headers.accept?.includes('application/graphql-response+json')
     ? 'application/graphql-response+json'
     : 'application/json'
-  const body = JSON.stringify({ errors: [{ message: error.message, extensions: error.extensions }] })
-  replyJson(response, error.status, body, `${mediaType}; charset=utf-8`)
+  const body = JSON.stringify({ errors: errors.map(({ message, extensions }) => ({ message, extensions })) })
+  replyJson(response, status, body, `${mediaType}; charset=utf-8`)
 }

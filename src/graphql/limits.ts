@@ -1,10 +1,17 @@
-import { type DocumentNode, type FragmentDefinitionNode, Kind, type SelectionSetNode, visit } from 'graphql'
+import {
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  Kind,
+  OperationTypeNode,
+  type SelectionSetNode,
+  visit,
+} from 'graphql'
 import { GatewayError } from '../errors.ts'
 
 /** Most lexical tokens of a document; the parser stops there. */
 export const MAX_TOKENS = 2_000
 
-const LIMITS = { depth: 12, fields: 200, rootFields: 20, aliases: 20 } as const
+const LIMITS = { depth: 12, fields: 200, rootFields: 20, aliases: 20, streamFields: 100 } as const
 /** Fields written in the whole document, unused fragments included: validation compares each with its neighbours. */
 const MAX_WRITTEN_FIELDS = 250
 /** Introspection is deep and broad by nature and has its own ceiling; its list nesting is bounded by graphql's own rule. */
@@ -17,6 +24,7 @@ const WORDS: Record<keyof Cost, string> = {
   fields: 'fields',
   rootFields: 'root fields',
   aliases: 'aliases',
+  streamFields: 'fields that are read with each event',
   introspectionDepth: 'levels of introspection',
   introspectionFields: 'introspection fields',
 }
@@ -48,6 +56,7 @@ const nothing = (): Cost => ({
   fields: 0,
   rootFields: 0,
   aliases: 0,
+  streamFields: 0,
   introspectionDepth: 0,
   introspectionFields: 0,
 })
@@ -92,6 +101,7 @@ function measure(document: DocumentNode): { cost: Cost; cycle: string | null } {
   for (const definition of document.definitions) {
     if (definition.kind !== Kind.OPERATION_DEFINITION) continue
     const cost = ofSelections(definition.selectionSet)
+    if (definition.operation === OperationTypeNode.SUBSCRIPTION) cost.streamFields = cost.fields
     for (const name of Object.keys(cost) as (keyof Cost)[]) largest[name] = Math.max(largest[name], cost[name])
   }
   // Fragments that nothing uses are validated, too.

@@ -1,4 +1,12 @@
-import { type DocumentNode, getOperationAST, type GraphQLError, NoSchemaIntrospectionCustomRule, parse } from 'graphql'
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  getOperationAST,
+  type GraphQLError,
+  NoSchemaIntrospectionCustomRule,
+  parse,
+} from 'graphql'
 import type { Plugin } from 'graphql-yoga'
 import { LRUCache } from 'lru-cache'
 import { GatewayError } from '../errors.ts'
@@ -8,8 +16,8 @@ import type { ServerContext } from './call.ts'
 import type { Context } from './context.ts'
 import type { FastRoad } from './fast-road/fast-road.ts'
 import { findExcess, MAX_TOKENS } from './limits.ts'
-import { presentErrors } from './present-errors.ts'
-import { rootFieldsOf } from './root-fields.ts'
+import { presentResult } from './present-errors.ts'
+import { rootFieldsOf, writtenRootFields } from './root-fields.ts'
 
 type GatewayPlugin = Plugin<ServerContext & Partial<Context>, ServerContext>
 
@@ -58,25 +66,47 @@ export const useFastRoad = (fastRoad: FastRoad): GatewayPlugin => ({
 
 /** Lets an operation through when its viewer may execute it and can pay for it, and gives resolvers their context. */
 export function useAdmission(): GatewayPlugin {
-  return {
-    onExecute: async ({ args, extendContext, setResultAndStopExecution }) => {
-      const { call } = args.contextValue
-      const { services, viewer } = call
-      const operation = getOperationAST(args.document, args.operationName)
-      if (!operation) return
-      try {
-        const rootFields = rootFieldsOf(args.schema, args.document, operation, args.variableValues)
-        if (!viewer) {
-          if (rootFields.every((name) => name.startsWith('__'))) return await call.chargeAnonymous(rootFields.length)
-          throw await refuse(services, call.request)
-        }
-        const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))
-        extendContext({ call, viewer, services, loaders: createLoaders(services, viewer), budget })
-      } catch (error) {
-        setResultAndStopExecution({ errors: [error as GraphQLError] })
-      }
-    },
+  const admitOrStop: AdmissionHook = async ({ args, extendContext, setResultAndStopExecution }) => {
+    try {
+      const context = await admit(args)
+      if (context) extendContext(context)
+    } catch (error) {
+      setResultAndStopExecution({ errors: [error as GraphQLError] })
+    }
   }
+  return { onExecute: admitOrStop, onSubscribe: admitOrStop }
+}
+
+/** What the hooks before an execution and before a subscription have in common. */
+type AdmissionHook = (hook: {
+  args: ExecutionArgs
+  extendContext(context: Omit<Context, 'call'>): void
+  setResultAndStopExecution(result: ExecutionResult): void
+}) => Promise<void>
+
+/**
+ * The context of an operation that was let through and counted; null for introspection without a token.
+ * @throws GatewayError
+ */
+async function admit(args: ExecutionArgs): Promise<Omit<Context, 'call'> | null> {
+  const { call } = args.contextValue as ServerContext
+  const { services, viewer } = call
+  const operation = getOperationAST(args.document, args.operationName)
+  if (!operation) return null
+  // Before variables are looked at, which would tell a stranger about the schema.
+  if (!viewer && ![...writtenRootFields(args.document, operation)].every((name) => name.startsWith('__'))) {
+    throw await refuse(services, call.request)
+  }
+  const rootFields = rootFieldsOf(args.schema, args.document, operation, args.variableValues)
+  if (!viewer) {
+    await call.chargeAnonymous(rootFields.length)
+    return null
+  }
+  if (operation.operation === 'subscription' && rootFields.length === 0) {
+    throw new GatewayError('GRAPHQL_VALIDATION_FAILED', 'A subscription has one field, and this one skips it')
+  }
+  const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))
+  return { viewer, services, loaders: createLoaders(services, viewer), budget }
 }
 
 /** The last look at a result: counts what was refused before execution, and shows users only errors meant for them. */
@@ -84,12 +114,7 @@ export function useErrorPresentation(): GatewayPlugin {
   return {
     onResultProcess: async ({ result, setResult, serverContext: { call } }) => {
       if (Array.isArray(result) || Symbol.asyncIterator in result) return
-      try {
-        await call.chargeRefusal()
-      } catch (error) {
-        result = { errors: [error as GraphQLError] }
-      }
-      if (result.errors) setResult({ ...result, errors: presentErrors(result, call) })
+      setResult(await presentResult(result, call))
     },
   }
 }

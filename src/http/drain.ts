@@ -9,6 +9,7 @@ function trackSilentConnections(server: Server): ReadonlySet<Socket> {
     socket.once('close', () => silent.delete(socket))
   })
   server.on('request', ({ socket }) => silent.delete(socket))
+  server.on('upgrade', ({ socket }) => silent.delete(socket))
   return silent
 }
 

@@ -9,10 +9,7 @@ import { insertToken, revokeTokensOf } from '../token/actions.ts'
 import { generateToken } from '../token/token.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 import { NAME_RULE, parseName } from '../name.ts'
-import { type Instance, instanceColumns, lockInstance } from './queries.ts'
-
-/** An instance as a user names it: one of the two. */
-export type InstanceRef = { id?: string | null; name?: string | null }
+import { type Instance, instanceColumns, type InstanceRef, lockInstance } from './queries.ts'
 
 /** A write inside the transaction that holds the instance's row. */
 export type InstanceWrite<Result> = (transaction: Kysely<DB>, instanceId: string) => Promise<Result>
@@ -33,9 +30,10 @@ export async function createInstance(
   try {
     const instance = await inTransaction(db, async (transaction) => {
       await refuseOverQuota(transaction, input.accountId)
+      const at = await nextCreationTime(transaction, input.accountId)
       const created = await transaction
         .insertInto('instances')
-        .values({ id, account_id: input.accountId, name })
+        .values({ id, account_id: input.accountId, name, created_at: at, updated_at: at })
         .returning(instanceColumns)
         .executeTakeFirstOrThrow()
       await insertToken(transaction, { kind: 'instance', instanceId: id, token })
@@ -72,6 +70,19 @@ async function refuseOverQuota(transaction: Kysely<DB>, accountId: string): Prom
       `The quota of the account is used up (${quota}). Delete an instance, or ask the operator for more`,
     )
   }
+}
+
+/**
+ * A time after that of every other instance of the account, whose row is locked: instances then appear in the order of
+ * their times, and a walk over the pages that goes on meanwhile misses none.
+ */
+async function nextCreationTime(transaction: Kysely<DB>, accountId: string): Promise<Date> {
+  const { at } = await transaction
+    .selectFrom('instances')
+    .select(sql<Date>`greatest(clock_timestamp(), max(created_at) + interval '1 ms')::timestamptz(3)`.as('at'))
+    .where('account_id', '=', accountId)
+    .executeTakeFirstOrThrow()
+  return at
 }
 
 /**
@@ -122,18 +133,14 @@ export async function rotateInstanceToken(
 }
 
 /**
- * Deletes an instance with its tokens and integrations, for good.
+ * Deletes an instance with its tokens and integrations, for good, and returns it as it was.
  * @throws GatewayError INSTANCE_NOT_FOUND
  */
-export async function deleteInstance(
-  db: Kysely<DB>,
-  viewer: Viewer,
-  ref: InstanceRef,
-): Promise<{ id: string; name: string }> {
+export async function deleteInstance(db: Kysely<DB>, viewer: Viewer, ref: InstanceRef): Promise<Instance> {
   return inTransaction(db, async (transaction) => {
     const locked = await lockInstance(transaction, viewer, ref)
     if (!locked) throw instanceNotFound()
     await transaction.deleteFrom('instances').where('id', '=', locked.id).execute()
-    return { id: locked.id, name: locked.name }
+    return locked
   })
 }

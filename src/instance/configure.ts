@@ -1,8 +1,8 @@
 import type { z } from 'zod'
 import type { Context } from '../graphql/context.ts'
 import { validate } from '../validate.ts'
-import { type InstanceRef, type InstanceWrite, writeInstance } from './actions.ts'
-import type { Instance } from './queries.ts'
+import { type InstanceWrite, writeInstance } from './actions.ts'
+import type { Instance, InstanceRef } from './queries.ts'
 
 /** What a mutation that changes an instance is given. */
 type Input = { instance: InstanceRef }

@@ -1,13 +1,11 @@
 import { badUserInput } from '../errors.ts'
 import { builder } from '../graphql/builder.ts'
-import type { Context } from '../graphql/context.ts'
 import { type Position, readCursor, writeCursor } from './cursor.ts'
-import { type Instance as InstanceRow, listInstancesAfter } from './queries.ts'
+import type { Page } from './loaders.ts'
+import type { Instance as InstanceRow } from './queries.ts'
 import { Instance } from './type.ts'
 
 const MAX_PAGE = 200
-
-type Page = { instances: readonly InstanceRow[]; hasNextPage: boolean }
 
 const PageInfo = builder.objectRef<Page>('PageInfo').implement({
   description: 'Relay page information.',
@@ -63,24 +61,17 @@ const InstanceConnection = builder.objectRef<{ page: () => Promise<Page> }>('Ins
   }),
 })
 
-/** One more than asked for tells whether more follow. */
-async function readPage({ services, viewer }: Context, first: number, after: Position | null): Promise<Page> {
-  const instances = await listInstancesAfter(services.db, viewer, { first: first + 1, after })
-  return { instances: instances.slice(0, first), hasNextPage: instances.length > first }
-}
-
 builder.queryField('instancesConnection', (t) =>
   t.field({
     type: InstanceConnection,
     description: 'The same instances by keyset pages, for accounts too large for one list. first: 1 to 200.',
     args: { first: t.arg.int({ defaultValue: 50 }), after: t.arg.string() },
-    resolve: (_root, { first, after }, context) => {
+    resolve: (_root, { first, after }, { loaders }) => {
       // null is what a client sends for "not given".
       const size = first ?? 50
       if (size < 1 || size > MAX_PAGE) throw badUserInput('first', `first has to be from 1 to ${MAX_PAGE}`)
       const position = after == null ? null : readCursor(after)
-      let page: Promise<Page> | undefined
-      return { page: () => (page ??= readPage(context, size, position)) }
+      return { page: () => loaders.instancePage.load({ first: size, after: position }) }
     },
   }),
 )

@@ -4,6 +4,9 @@ import { isUuid } from '../uuid.ts'
 /** A place in the order of instances: creation time, then id. */
 export type Position = { createdAt: Date; id: string }
 
+/** 9999-12-31, the last day that every database and RFC 3339 can write; a Date and its text go further. */
+const LAST_TIME = Date.UTC(9999, 11, 31)
+
 /** The opaque text that stands for a position. */
 export const writeCursor = ({ createdAt, id }: Position): string =>
   Buffer.from(`${createdAt.getTime()}:${id}`).toString('base64url')
@@ -12,7 +15,7 @@ export const writeCursor = ({ createdAt, id }: Position): string =>
 export function readCursor(cursor: string): Position {
   const [, time = '', id = ''] = /^(\d{1,15}):(.*)$/.exec(Buffer.from(cursor, 'base64url').toString('utf8')) ?? []
   const position = { createdAt: new Date(Number(time)), id }
-  if (!isUuid(id) || writeCursor(position) !== cursor) {
+  if (!isUuid(id) || position.createdAt.getTime() > LAST_TIME || writeCursor(position) !== cursor) {
     throw badUserInput('after', 'after is not a cursor of this list. Take endCursor of the page before')
   }
   return position

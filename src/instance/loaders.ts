@@ -6,31 +6,56 @@ import type { AccountRows } from '../read-model/account-rows.ts'
 import type { InstanceRecord } from '../read-model/instance-record.ts'
 import { visibleById, visibleInstances } from '../read-model/visible.ts'
 import type { Viewer } from '../viewer/viewer.ts'
+import { type Position, writeCursor } from './cursor.ts'
 import type { NameFilter } from './filter.ts'
-import { type Instance, listInstances, listInstancesById, listInstancesByName } from './queries.ts'
+import type { Outstanding } from '../outstanding.ts'
+import { type Instance, listInstances, listInstancesAfter, listInstancesById, listInstancesByName } from './queries.ts'
 
-/** The instances that a viewer sees: lists by name filter, single ones by id. */
-export const createInstanceLoaders = (db: Kysely<DB>, viewer: Viewer, remembered: () => AccountRows | null) => ({
+/** Which page: so many instances after a position. */
+type PageKey = { first: number; after: Position | null }
+
+export type Page = { instances: readonly Instance[]; hasNextPage: boolean }
+
+/** The instances that a viewer sees: lists by name filter, pages, single ones by id. */
+/** @param remembered the viewer's account in memory; null: ask the database */
+export const createInstanceLoaders = (
+  db: Kysely<DB>,
+  viewer: Viewer,
+  { track, remembered }: Pick<Outstanding, 'track'> & { remembered: () => AccountRows | null },
+) => ({
   /** All filters of a request share one statement; the order is creation time, then id. */
   instances: new DataLoader<NameFilter, Instance[], string>(
-    async (filters) => {
+    track(async (filters) => {
       const account = remembered()
       if (account) return Promise.all(filters.map((filter) => rowsOf(visibleInstances(account, viewer, filter))))
       const names = unionOf(filters)
       const rows = names === 'all' ? await listInstances(db, viewer) : await listInstancesByName(db, viewer, names)
       return filters.map((filter) => selectByName(rows, filter))
-    },
+    }),
     { cacheKeyFn: (filter) => JSON.stringify(filter) },
   ),
-  instanceById: new DataLoader(async (ids: readonly string[]) => {
-    const account = remembered()
-    if (account) return (await visibleById(account, viewer, ids)).map((record) => record?.instance ?? null)
-    return alignByKey(ids, await listInstancesById(db, viewer, ids), (instance) => instance.id, null)
-  }),
+  /** One statement a page, however often it is asked for. */
+  instancePage: new DataLoader<PageKey, Page, string>(
+    track((keys) => Promise.all(keys.map((key) => readPage(db, viewer, key)))),
+    { cacheKeyFn: ({ first, after }) => `${first}:${after ? writeCursor(after) : ''}` },
+  ),
+  instanceById: new DataLoader(
+    track(async (ids: readonly string[]) => {
+      const account = remembered()
+      if (account) return (await visibleById(account, viewer, ids)).map((record) => record?.instance ?? null)
+      return alignByKey(ids, await listInstancesById(db, viewer, ids), (instance) => instance.id, null)
+    }),
+  ),
 })
 
 const rowsOf = async (records: Promise<readonly InstanceRecord[]>): Promise<Instance[]> =>
   (await records).map(({ instance }) => instance)
+
+/** One more than asked for tells whether more follow. */
+async function readPage(db: Kysely<DB>, viewer: Viewer, { first, after }: PageKey): Promise<Page> {
+  const instances = await listInstancesAfter(db, viewer, { first: first + 1, after })
+  return { instances: instances.slice(0, first), hasNextPage: instances.length > first }
+}
 
 /** 'all' swallows any list of names. */
 const unionOf = (filters: readonly NameFilter[]): NameFilter => {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { forbidden } from '../errors.ts'
+import { forbidden, instanceNotFound } from '../errors.ts'
 import type { Context } from '../graphql/context.ts'
 import { builder } from '../graphql/builder.ts'
 import { setChatwoot, setProxy, setS3, setWebhook, setWebsocket, updateSettings } from '../integration/actions.ts'
@@ -17,7 +17,7 @@ import { isChosenToken } from '../token/token.ts'
 import { validate } from '../validate.ts'
 import { principalOf, type Viewer } from '../viewer/viewer.ts'
 import { createInstance, deleteInstance, type InstanceWrite, rotateInstanceToken } from './actions.ts'
-import type { Instance as InstanceRow } from './queries.ts'
+import { findInstance, type Instance as InstanceRow } from './queries.ts'
 import { InstanceRef } from './ref.ts'
 import { Instance } from './type.ts'
 
@@ -37,7 +37,7 @@ const CreateInstanceInput = builder.inputType('CreateInstanceInput', {
     }),
     token: t.string({
       description:
-        'A token of your own, 32 to 256 printable ASCII characters without spaces, for migrations. Leave out to have one made.',
+        'A token of your own, 32 to 256 printable ASCII characters without spaces or commas, for migrations. Leave out to have one made.',
     }),
     webhook: t.field({ type: WebhookConfigInput, description: 'Default webhook.' }),
     websocket: t.field({ type: WebsocketConfigInput, description: 'Event WebSocket.' }),
@@ -104,6 +104,7 @@ builder.mutationField('createInstance', (t) =>
           { accountId, name: input.name, token: input.token },
           configure,
         )
+        services.sessions.noteCreated(created.instance)
         call.forbidStoring()
         loaders.forget()
         return created
@@ -135,9 +136,15 @@ builder.mutationField('deleteInstance', (t) =>
     description: 'Account token. Delete for good: link, credentials, integrations, instance tokens and their streams.',
     args: { input: t.arg({ type: DeleteInstanceInput, required: true }) },
     resolve: async (_root, { input }, { viewer, services, loaders }) => {
-      const deleted = await deleteInstance(services.db, requireAccount(viewer), input.instance)
+      const account = requireAccount(viewer)
+      const instance = await findInstance(services.db, account, input.instance)
+      if (!instance) throw instanceNotFound()
+      // The streams of its token are told so, and end with the next look at it.
+      await services.sessions.deleteInstances([instance], async () => [
+        await deleteInstance(services.db, account, { id: instance.id }),
+      ])
       loaders.forget()
-      return deleted
+      return instance
     },
   }),
 )
@@ -163,6 +170,7 @@ builder.mutationField('rotateInstanceToken', (t) =>
     args: { input: t.arg({ type: RotateInstanceTokenInput, required: true }) },
     resolve: async (_root, { input }, { viewer, services, loaders, call }) => {
       const rotated = await rotateInstanceToken(services.db, requireAccount(viewer), input.instance)
+      services.tokenWatch.lookNow()
       call.forbidStoring()
       loaders.forget()
       return rotated

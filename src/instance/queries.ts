@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import type { StopReason } from '../connection/state.ts'
 import type { DB } from '../db/types.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 import { isUuid } from '../uuid.ts'
@@ -19,6 +20,10 @@ export type Instance = {
   pairedAt: Date | null
   /** When WhatsApp ended the pairing; null while paired or never paired. */
   loggedOutAt: Date | null
+  /** Why its session was given up; null when it was not, or when a link was asked for since. */
+  stopReason: StopReason | null
+  stopWhatsappCode: number | null
+  stoppedAt: Date | null
 }
 
 export const instanceColumns = [
@@ -31,6 +36,9 @@ export const instanceColumns = [
   'number_jid as numberJid',
   'paired_at as pairedAt',
   'logged_out_at as loggedOutAt',
+  'stop_reason as stopReason',
+  'stop_whatsapp_code as stopWhatsappCode',
+  'stopped_at as stoppedAt',
 ] as const
 
 /** What a viewer may see, and nothing else: the one place that walls tenants off. */
@@ -79,13 +87,24 @@ export async function listInstancesById(db: Kysely<DB>, viewer: Viewer, ids: rea
     .execute()
 }
 
-/** The instance of an id or of an exact name, if the viewer may see it, locked until the transaction ends. */
-export async function lockInstance(
+/** An instance as a user names it: one of the two. */
+export type InstanceRef = { id?: string | null; name?: string | null }
+
+/** The instance of an id or of an exact name, if the viewer may see it. */
+export const findInstance = (db: Kysely<DB>, viewer: Viewer, ref: InstanceRef): Promise<Instance | undefined> =>
+  findOne(visibleTo(db, viewer), ref)
+
+/** The same, locked until the transaction ends. */
+export const lockInstance = (
   transaction: Kysely<DB>,
   viewer: Viewer,
-  { id, name }: { id?: string | null; name?: string | null },
+  ref: InstanceRef,
+): Promise<Instance | undefined> => findOne(visibleTo(transaction, viewer).forUpdate(), ref)
+
+async function findOne(
+  visible: ReturnType<typeof visibleTo>,
+  { id, name }: InstanceRef,
 ): Promise<Instance | undefined> {
-  const visible = visibleTo(transaction, viewer).forUpdate()
   if (id != null) return isUuid(id) ? visible.where('id', '=', id).executeTakeFirst() : undefined
   const [storable] = storableNames([name ?? ''])
   return storable === undefined ? undefined : visible.where('name', '=', storable).executeTakeFirst()

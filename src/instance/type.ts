@@ -1,7 +1,6 @@
-import { badUserInput } from '../errors.ts'
 import { builder } from '../graphql/builder.ts'
-import { MAX_NAMES, parseNamesArgument } from './filter.ts'
 import { Node } from '../node/type.ts'
+import { filterOfNames } from './names.ts'
 import type { Instance as InstanceRow } from './queries.ts'
 
 export const Instance = builder.objectRef<InstanceRow>('Instance').implement({
@@ -24,16 +23,7 @@ builder.queryField('instances', (t) =>
     description:
       'The instances the token may see, oldest first. names absent or null: all; given: those that exist (unknown names and nulls are ignored, [] gives []). An instance token always gets its own. At most 1,000 names.',
     args: { names: t.arg.stringList({ required: { list: false, items: false } }) },
-    resolve: (_root, { names }, { viewer, loaders }) => {
-      if (viewer.kind === 'instance') return loaders.instances.load('all')
-      if (names && names.length > MAX_NAMES) {
-        throw badUserInput(
-          'names',
-          `names has ${names.length} entries; at most ${MAX_NAMES} are possible. Ask in several requests`,
-        )
-      }
-      return loaders.instances.load(parseNamesArgument(names))
-    },
+    resolve: (_root, { names }, { viewer, loaders }) => loaders.instances.load(filterOfNames(viewer, names)),
   }),
 )
 

@@ -109,9 +109,10 @@ export async function setChatwoot(
   if (!config.enabled) return void (await clear(transaction, 'chatwoots', instanceId))
   const current = await transaction
     .selectFrom('chatwoots')
-    .select('base_url')
+    .select(['base_url', 'account_id'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst()
+  const isSameAddress = current?.base_url === config.baseUrl
   const place = { table: 'chatwoots', column: 'api_token_sealed', rowId: instanceId }
   const row = {
     enabled: true,
@@ -120,7 +121,9 @@ export async function setChatwoot(
     base_url: config.baseUrl,
     account_id: config.accountId,
     inbox_name: config.inboxName,
-    api_token_sealed: nextSecret(sealer, place, config.apiToken, current?.base_url === config.baseUrl),
+    api_token_sealed: nextSecret(sealer, place, config.apiToken, isSameAddress),
+    // The bridge's id belongs to the account in which it was made.
+    bridge_integration_id: isSameAddress && current.account_id === config.accountId ? undefined : null,
     sign_messages: config.signMessages,
     ignore_groups: config.ignoreGroups,
     start_as_pending: config.startAsPending,

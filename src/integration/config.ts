@@ -13,6 +13,9 @@ const NOT_EMPTY = 'may not be empty; leave it out instead'
 /** Control characters, NUL among them, and lone surrogates, which PostgreSQL cannot hold or nobody can see. */
 const INVISIBLE = /[\p{Cc}\p{Cs}]/u
 
+/** Those, and what takes no room: of two names that look alike nobody could tell which is meant. */
+const WITHOUT_WIDTH = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
+
 const text = (max: number, empty = NEEDED) =>
   z
     .string(empty)
@@ -106,7 +109,7 @@ export const configRules = (allowPrivate: boolean) => ({
     baseUrl: baseAddress(allowPrivate),
     accountId: number(1, 2 ** 31 - 1),
     apiToken: secret(512),
-    inboxName: text(100),
+    inboxName: text(100).refine((value) => !WITHOUT_WIDTH.test(value), 'may not contain invisible characters'),
     signMessages: z.boolean(),
     ignoreGroups: z.boolean(),
     startAsPending: z.boolean(),
@@ -125,6 +128,7 @@ export const configRules = (allowPrivate: boolean) => ({
     region: text(64).regex(/^[A-Za-z0-9-]+$/, 'has to be letters, digits and -'),
     bucket: text(63)
       .regex(/^[a-z0-9][a-z0-9.-]+[a-z0-9]$/, 'has to be a bucket name: 3 to 63 lower case letters, digits, . and -')
+      .refine((value) => !value.includes('..'), 'may not have two dots in a row')
       .refine((value) => !/^[\d.]+$/.test(value), 'may not look like an address'),
     endpoint: address(allowPrivate, NOT_EMPTY).nullish(),
     pathPrefix: text(512, NOT_EMPTY)
@@ -150,6 +154,8 @@ export const settingsRule = z.object({
   autoRejectCalls: flag,
   callRejectMessage: z
     .string('may not be null; an empty text means none')
+    // As forms of the web send line breaks.
+    .transform((value) => value.replaceAll('\r\n', '\n'))
     .refine((value) => [...value].length <= 1_000, 'has to be at most 1,000 characters long')
     .refine((value) => !INVISIBLE.test(value.replaceAll(/[\n\t]/g, '')), 'may not contain control characters')
     .optional(),

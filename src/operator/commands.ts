@@ -5,17 +5,26 @@ import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError } from '../errors.ts'
 import { createInstance, deleteInstance } from '../instance/actions.ts'
 import { parseName } from '../name.ts'
-import { listInstances, listInstancesByName } from '../instance/queries.ts'
+import { isPhoneNumber, PHONE_NUMBER_RULE } from '../pairing/phone-number.ts'
+import { type Instance, listInstances, listInstancesByName } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
 import { rotateKeys } from '../sealing/rotate.ts'
-import type { Sealer } from '../sealing/sealer.ts'
+import type { KeyIds, Sealer } from '../sealing/sealer.ts'
+import type { Services } from '../services.ts'
+import type { SessionRegistry } from '../session/registry.ts'
 import { isRefusedToken, refusedToken, revokeToken } from '../token/actions.ts'
 import { listTokens } from '../token/queries.ts'
+import { connectInstance, type ConnectStep } from './connect-instance.ts'
 import { IMPORTED_TOKEN_RULE, isChosenToken, MIN_IMPORTED_LENGTH } from '../token/token.ts'
 
 /** What an operator typed: positional arguments and options, all text. */
-export type CommandInput = { args: readonly string[]; options: Readonly<Partial<Record<OptionName, string>>> }
-export type OptionName = 'quota' | 'token'
+export type CommandInput = {
+  args: readonly string[]
+  options: Readonly<Partial<Record<OptionName, string>>>
+  /** Of the keys in the operator's environment, where a gateway with an environment of its own runs the command. */
+  keys?: KeyIds | undefined
+}
+export type OptionName = 'quota' | 'token' | 'phone'
 
 /** The one JSON object that a command answers with. */
 export type CommandOutput = Record<string, unknown>
@@ -25,7 +34,8 @@ type Command = {
   args: readonly string[]
   options: readonly OptionName[]
   summary: string
-  run(tools: CommandTools, input: CommandInput): Promise<CommandOutput>
+  /** @param tell says how far it is, for a person who waits */
+  run(tools: CommandTools, input: CommandInput, tell: (step: ConnectStep) => void): Promise<CommandOutput>
 }
 
 /** What a command works with. */
@@ -34,6 +44,13 @@ export type CommandTools = {
   logger: Logger
   /** @throws when the key is not configured, which only `keys rotate` needs */
   sealer(): Sealer
+  /** What is open in the gateway that runs the command, which has to learn of it; null where none does. */
+  live: Pick<Services, 'sessions' | 'tokenWatch'> | null
+  /**
+   * The sessions of the gateway, or of this process for as long as the command runs.
+   * @throws GatewayError SERVICE_UNAVAILABLE when another process runs them, which cannot be reached from here
+   */
+  openSessions(): Promise<SessionRegistry>
 }
 
 /** Every operator command by its words. */
@@ -55,23 +72,34 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['NAME'],
     options: [],
     summary: 'delete an account with all its instances',
-    run: ({ db }, { args: [name = ''] }) => deleteAccount(db, name),
+    run: async ({ db, live }, { args: [name = ''] }) => {
+      const { id, name: found } = await getAccountByName(db, name)
+      const erase = async () => (await deleteAccount(db, name)).instances
+      if (live) await live.sessions.deleteInstances(await listInstances(db, { kind: 'account', accountId: id }), erase)
+      else await erase()
+      return { id, name: found }
+    },
   },
   'account rotate-token': {
     args: ['NAME'],
     options: [],
     summary: 'replace the token of an account and print the new one, this once',
-    run: ({ db }, { args: [name = ''] }) => rotateAccountToken(db, name),
+    run: async ({ db, live }, { args: [name = ''] }) => {
+      const rotated = await rotateAccountToken(db, name)
+      live?.tokenWatch.lookNow()
+      return rotated
+    },
   },
   'instance create': {
     args: ['ACCOUNT', 'NAME'],
     options: ['token'],
     summary: 'make an instance and print its token, this once',
-    run: async ({ db }, { args: [account = '', name = ''], options }) => {
+    run: async ({ db, live }, { args: [account = '', name = ''], options }) => {
       const { id: accountId } = await getAccountByName(db, account)
       const { instance, token } = await imported(options.token, (chosen) =>
         createInstance(db, { accountId, name, token: chosen }),
       )
+      live?.sessions.noteCreated(instance)
       return { id: instance.id, name: instance.name, token }
     },
   },
@@ -87,20 +115,30 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       }
     },
   },
+  'instance connect': {
+    args: ['ACCOUNT', 'NAME'],
+    options: ['phone'],
+    summary: 'link a phone by QR, or by a code with --phone and its digits, and wait until connected',
+    run: async ({ db, openSessions }, { args: [account = '', name = ''], options: { phone = null } }, tell) => {
+      if (phone !== null && !isPhoneNumber(phone))
+        throw badUserInput('phone', `--phone ${phone}: expected ${PHONE_NUMBER_RULE}`)
+      const instance = await getInstanceByName(db, account, name)
+      const sessions = await openSessions()
+      await connectInstance(sessions, instance, phone, tell)
+      const { state, numberJid } = sessions.statusOf(instance)
+      return { id: instance.id, name: instance.name, state, numberJid }
+    },
+  },
   'instance delete': {
     args: ['ACCOUNT', 'NAME'],
     options: [],
     summary: 'delete an instance, its token and its integrations',
-    run: async ({ db }, { args: [account = '', name = ''] }) => {
-      const { id: accountId } = await getAccountByName(db, account)
-      const [instance] = await listInstancesByName(db, { kind: 'account', accountId }, [parseName(name) ?? name])
-      if (!instance) {
-        throw new GatewayError(
-          'INSTANCE_NOT_FOUND',
-          `The account has no instance named ${name}. "instance list" shows those that exist`,
-        )
-      }
-      return deleteInstance(db, { kind: 'account', accountId }, { id: instance.id })
+    run: async ({ db, live }, { args: [account = '', name = ''] }) => {
+      const instance = await getInstanceByName(db, account, name)
+      const { id, accountId } = instance
+      const erase = async () => [await deleteInstance(db, { kind: 'account', accountId }, { id })]
+      await (live ? live.sessions.deleteInstances([instance], erase) : erase())
+      return { id: instance.id, name: instance.name }
     },
   },
   'token list': {
@@ -116,14 +154,25 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['ID'],
     options: [],
     summary: 'end a token at once',
-    run: ({ db }, { args: [id = ''] }) => revokeToken(db, id),
+    run: async ({ db, live }, { args: [id = ''] }) => {
+      const revoked = await revokeToken(db, id)
+      live?.tokenWatch.lookNow()
+      return revoked
+    },
   },
   'keys rotate': {
     args: [],
     options: [],
     summary: 'seal anew, with ENCRYPTION_KEY, what ENCRYPTION_KEY_PREVIOUS sealed',
-    run: async ({ db, logger, sealer }) => {
-      const { resealed, unreadable } = await rotateKeys(db, sealer(), logger)
+    run: async ({ db, logger, sealer: getSealer }, { keys = {} }) => {
+      const sealer = getSealer()
+      if (!sealer.hasKeys(keys)) {
+        throw new GatewayError(
+          'CONFLICT',
+          'The running gateway has other keys, and nothing was done. Restart it with this ENCRYPTION_KEY and ENCRYPTION_KEY_PREVIOUS first',
+        )
+      }
+      const { resealed, unreadable } = await rotateKeys(db, sealer, logger)
       if (unreadable.length === 0) return { resealed }
       const places = unreadable.map(({ table, column, row }) => `${table}.${column} of ${row}`).join(', ')
       throw new GatewayError(
@@ -132,6 +181,17 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       )
     },
   },
+}
+
+/** @throws GatewayError BAD_USER_INPUT, INSTANCE_NOT_FOUND */
+async function getInstanceByName(db: Kysely<DB>, account: string, name: string): Promise<Instance> {
+  const { id: accountId } = await getAccountByName(db, account)
+  const [instance] = await listInstancesByName(db, { kind: 'account', accountId }, [parseName(name) ?? name])
+  if (instance) return instance
+  throw new GatewayError(
+    'INSTANCE_NOT_FOUND',
+    `The account has no instance named ${name}. "instance list" shows those that exist`,
+  )
 }
 
 const MAX_QUOTA = 1_000_000

@@ -1,4 +1,5 @@
 import type { CommandOutput } from './commands.ts'
+import type { ConnectStep } from './connect-instance.ts'
 
 /** A command's output for people: a list as a table, an object as a line per key. */
 export function formatOutput(output: CommandOutput): string {
@@ -27,3 +28,18 @@ function formatTable(rows: readonly (CommandOutput | string)[]): string {
 
 const formatValue = (value: unknown): string =>
   value === null || value === undefined ? '-' : value instanceof Date ? value.toISOString() : String(value)
+
+/** What a person sees while an instance is being connected. A QR is drawn for the terminal. */
+export async function formatStep(step: ConnectStep): Promise<string> {
+  switch (step.kind) {
+    case 'state':
+      return step.message
+    case 'code':
+      return `On the phone: Linked devices, Link with phone number instead, and type  ${step.code.slice(0, 4)}-${step.code.slice(4)}`
+    case 'qr': {
+      const { toString } = (await import('qrcode')).default
+      const drawn = await toString(step.value, { type: 'terminal', small: true, errorCorrectionLevel: 'L' })
+      return `On the phone: Linked devices, Link a device, and scan (until ${step.expiresAt}):\n\n${drawn}`
+    }
+  }
+}

@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts'
+import type { ConnectStep } from './connect-instance.ts'
 import { type CommandInput, type CommandOutput, type CommandTools, findCommand } from './commands.ts'
 
 /** A command as it travels from the terminal to whoever holds the database. */
@@ -7,11 +8,15 @@ export type CommandRequest = CommandInput & { name: string }
 export type CommandResult = { output: CommandOutput } | { error: { code: string; message: string } }
 
 /** Runs a command and answers with its output, or with the error that it was refused with. Other failures are thrown. */
-export async function runCommand(tools: CommandTools, { name, args, options }: CommandRequest): Promise<CommandResult> {
+export async function runCommand(
+  tools: CommandTools,
+  { name, ...input }: CommandRequest,
+  tell: (step: ConnectStep) => void,
+): Promise<CommandResult> {
   const command = findCommand(name)
   if (!command) return { error: { code: 'BAD_USER_INPUT', message: `There is no command "${name}"` } }
   try {
-    return { output: await command.run(tools, { args, options }) }
+    return { output: await command.run(tools, input, tell) }
   } catch (error) {
     if (error instanceof GatewayError) return { error: { code: error.code, message: error.message } }
     throw error

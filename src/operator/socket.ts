@@ -1,12 +1,16 @@
-import { rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, rmSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
+import { connect } from 'node:net'
 import { join, relative } from 'node:path'
+import { createInterface } from 'node:readline'
 import { z } from 'zod'
 import { readJsonBody } from '../http/body.ts'
 import { prepareDrain } from '../http/drain.ts'
-import { replyJson } from '../http/reply.ts'
+import type { Config } from '../config.ts'
 import { presentFailure } from '../failure.ts'
 import type { CommandTools } from './commands.ts'
+import type { ConnectStep } from './connect-instance.ts'
 import { type CommandRequest, type CommandResult, runCommand } from './run.ts'
 
 /** Longest socket path that all systems take. */
@@ -15,12 +19,18 @@ const MAX_SOCKET_PATH = 103
 /** How long a stop waits for running commands. */
 const DRAIN_MS = 1_000
 
-/** How long a command waits for the running gateway. */
-const ANSWER_TIMEOUT_MS = 60_000
+/** How long a command waits for the running gateway to say anything; the first code to scan lives for a minute. */
+const ANSWER_TIMEOUT_MS = 90_000
 
-/** The socket in a data folder; written relative to the working directory where that is what fits. */
-function socketPath(dataDir: string): string {
-  const absolute = join(dataDir, 'operator.sock')
+type Place = Pick<Config, 'dataDir' | 'databaseUrl'>
+
+/**
+ * The socket in a data folder: one for the embedded database, and one for each PostgreSQL database that gateways with this
+ * folder work on. Written relative to the working directory where that is what fits.
+ */
+function socketPath({ dataDir, databaseUrl }: Place): string {
+  const database = databaseUrl && createHash('sha256').update(databaseUrl).digest('hex').slice(0, 8)
+  const absolute = join(dataDir, database ? `operator-${database}.sock` : 'operator.sock')
   const short = relative(process.cwd(), absolute)
   const path = short.length < absolute.length ? short : absolute
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
@@ -34,26 +44,37 @@ function socketPath(dataDir: string): string {
 const Request = z.object({
   name: z.string(),
   args: z.array(z.string()),
-  options: z.object({ quota: z.string().optional(), token: z.string().optional() }),
+  options: z.object({ quota: z.string().optional(), token: z.string().optional(), phone: z.string().optional() }),
+  keys: z.object({ current: z.string().optional(), previous: z.string().optional() }).optional(),
 })
 
+/** What a gateway says to a command: how far it is, any number of times, and then the result. A line of JSON each. */
+type Line = { step: ConnectStep } | CommandResult
+
 /**
- * Takes operator commands on a Unix socket in the data folder while the embedded database is held by this process.
- * Whoever may open the socket (mode 0600) is the operator.
+ * Takes operator commands on a Unix socket in the data folder, so that they run in the process that holds the database or
+ * the sessions. Whoever may open the socket (mode 0600) is the operator. Null when another gateway takes them already.
  */
-export async function serveCommands(tools: CommandTools, dataDir: string): Promise<{ close(): Promise<void> }> {
-  const path = socketPath(dataDir)
+export async function serveCommands(tools: CommandTools, place: Place): Promise<{ close(): Promise<void> } | null> {
+  const path = socketPath(place)
+  mkdirSync(place.dataDir, { recursive: true, mode: 0o700 })
+  // Beside the embedded database the folder's lock is ours, so that nobody can be there.
+  if (place.databaseUrl !== null && (await isTaken(path))) return null
   const server = createServer((request, response) => {
-    readJsonBody(request)
-      .then((body) => runCommand(tools, Request.parse(body)))
-      .catch((failure): CommandResult => {
+    response.setHeader('Content-Type', 'application/x-ndjson')
+    const say = (line: Line) => response.write(`${JSON.stringify(line)}\n`)
+    const run = async (): Promise<CommandResult> => {
+      try {
+        return await runCommand(tools, Request.parse(await readJsonBody(request)), (step) => say({ step }))
+      } catch (failure) {
         const { code, message } = presentFailure(failure, 'operator', tools.logger)
         return { error: { code, message } }
-      })
-      .then((result) => replyJson(response, 200, JSON.stringify(result)))
+      }
+    }
+    void run().then((result) => response.end(`${JSON.stringify(result satisfies Line)}\n`))
   })
   const drain = prepareDrain(server, DRAIN_MS)
-  // The data folder's lock is ours, so a socket that is there was left by a process that is gone.
+  // A socket that is there all the same was left by a process that is gone.
   rmSync(path, { force: true })
   const umask = process.umask(0o177)
   try {
@@ -70,28 +91,41 @@ export async function serveCommands(tools: CommandTools, dataDir: string): Promi
   }
 }
 
-/** Sends a command to the gateway that holds the data folder. */
-export function sendCommand(dataDir: string, command: CommandRequest): Promise<CommandResult> {
+function isTaken(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket
+      .once('error', () => resolve(false))
+      .once('connect', () => {
+        socket.destroy()
+        resolve(true)
+      })
+  })
+}
+
+/** Sends a command to the gateway that holds the database or the sessions. */
+export function sendCommand(
+  place: Place,
+  command: CommandRequest,
+  tell: (step: ConnectStep) => void,
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const request = httpRequest(
       {
-        socketPath: socketPath(dataDir),
+        socketPath: socketPath(place),
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         timeout: ANSWER_TIMEOUT_MS,
       },
       (response) => {
-        let text = ''
-        response.setEncoding('utf8')
-        response.on('data', (chunk) => (text += chunk))
-        response.on('end', () => {
-          try {
-            resolve(JSON.parse(text) as CommandResult)
-          } catch (error) {
-            reject(error)
-          }
-        })
-        response.on('error', reject)
+        createInterface(response)
+          .on('line', (text) => {
+            const line = JSON.parse(text) as Line
+            if ('step' in line) tell(line.step)
+            else resolve(line)
+          })
+          .once('close', () => reject(new Error('The running gateway ended before the command was done. Try again')))
+        response.once('error', reject)
       },
     )
     request.once('timeout', () =>

@@ -1,6 +1,6 @@
 import { COMMANDS, findCommand } from './commands.ts'
 
-const OPTION_VALUES = { quota: 'N', token: 'T' } as const
+const OPTION_VALUES = { quota: 'N', token: 'T', phone: 'DIGITS' } as const
 
 /** How each command is written. */
 export const usageOf = (name: string): string => {

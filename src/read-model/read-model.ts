@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { Change, ChangeFeed } from '../db/change.ts'
 import type { DB } from '../db/types.ts'
-import { findTokenByDigest, type LiveToken } from '../token/queries.ts'
+import type { LiveToken } from '../token/queries.ts'
 import { AccountRows } from './account-rows.ts'
 import { TokenLookups } from './token-lookups.ts'
 
@@ -55,8 +55,8 @@ export class ReadModel {
   }
 
   /** A live token, with the viewer that it stands for. */
-  async findToken(digest: Buffer): Promise<LiveToken | undefined> {
-    return (await this.#feed?.confirm()) ? this.#tokens.find(digest) : findTokenByDigest(this.#db, digest)
+  async findToken(token: string): Promise<LiveToken | undefined> {
+    return (await this.#feed?.confirm()) ? this.#tokens.find(token) : this.#tokens.lookUp(token)
   }
 
   #weigh(accountId: string, rows: AccountRows): void {

@@ -1,7 +1,9 @@
 import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { DB } from '../db/types.ts'
-import { findTokenByDigest, type LiveToken } from '../token/queries.ts'
+import { createTokenLookup, type TokenLookup } from '../token/lookup.ts'
+import type { LiveToken } from '../token/queries.ts'
+import { digestToken } from '../token/token.ts'
 
 /** What one token occupies, roughly. */
 const TOKEN_BYTES = 700
@@ -11,56 +13,41 @@ const TOKEN_BYTES = 700
  * changes is not kept, since it may be from before the change.
  */
 export class TokenLookups {
-  readonly #db: Kysely<DB>
+  /** From the database. */
+  readonly lookUp: TokenLookup
   readonly #found: LRUCache<string, LiveToken>
   readonly #digestOf = new Map<string, string>()
-  /** Lookups that are under way, so that many readers of one token cost one statement. */
-  #asked = new Map<string, Promise<LiveToken | undefined>>()
   #changes = 0
 
   constructor(db: Kysely<DB>, maxBytes: number) {
-    this.#db = db
+    this.lookUp = createTokenLookup(db)
     this.#found = new LRUCache({
       max: Math.max(1, Math.floor(maxBytes / TOKEN_BYTES)),
       dispose: ({ id }) => void this.#digestOf.delete(id),
     })
   }
 
-  async find(digest: Buffer): Promise<LiveToken | undefined> {
-    const key = digest.toString('latin1')
-    return this.#found.get(key) ?? this.#asked.get(key) ?? this.#ask(key, digest)
+  async find(token: string): Promise<LiveToken | undefined> {
+    const key = digestToken(token).toString('latin1')
+    const known = this.#found.get(key)
+    if (known) return known
+    const changes = this.#changes
+    const found = await this.lookUp(token)
+    if (found && changes === this.#changes) {
+      this.#found.set(key, found)
+      this.#digestOf.set(found.id, key)
+    }
+    return found
   }
 
   forget(tokenId: string): void {
-    this.#noteChange()
+    this.#changes++
     const key = this.#digestOf.get(tokenId)
     if (key !== undefined) this.#found.delete(key)
   }
 
   forgetAll(): void {
-    this.#noteChange()
-    this.#found.clear()
-  }
-
-  #noteChange(): void {
     this.#changes++
-    this.#asked = new Map()
-  }
-
-  #ask(key: string, digest: Buffer): Promise<LiveToken | undefined> {
-    const asked = this.#asked
-    const answer = this.#read(key, digest).finally(() => asked.delete(key))
-    asked.set(key, answer)
-    return answer
-  }
-
-  async #read(key: string, digest: Buffer): Promise<LiveToken | undefined> {
-    const changes = this.#changes
-    const token = await findTokenByDigest(this.#db, digest)
-    if (token && changes === this.#changes) {
-      this.#found.set(key, token)
-      this.#digestOf.set(token.id, key)
-    }
-    return token
+    this.#found.clear()
   }
 }

@@ -25,8 +25,9 @@ export async function listInstances(
   response: ServerResponse,
   query: string,
 ): Promise<void> {
-  const viewer = await identify(services, request)
-  if (!viewer) throw await refuse(services, request)
+  const token = await identify(services, request)
+  if (!token) throw await refuse(services, request)
+  const { viewer } = token
   const principal = principalOf(viewer)
 
   const charge = await services.limiter.charge(principal, 1)

@@ -20,16 +20,21 @@ export class UnreadableSecret extends Error {
 /** The first bytes of a key's SHA-256, which stand before everything that it sealed. */
 export const keyIdOf = (key: Buffer): Buffer => createHash('sha256').update(key).digest().subarray(0, KEY_ID_BYTES)
 
+/** The ids of the keys that somebody has in mind, in hexadecimal; those that are left out are not known. */
+export type KeyIds = { current?: string | undefined; previous?: string | undefined }
+
 /**
  * Seals secrets at rest with AES-256-GCM: format (1 byte), key id (4), nonce (12), ciphertext, tag (16).
  * New secrets are sealed with the first key; those of the others can still be read.
  */
 export class Sealer {
   readonly #current: Buffer
+  readonly #previous: Buffer | null
   readonly #keys: ReadonlyMap<string, Buffer>
 
   constructor(current: Buffer, previous: Buffer | null) {
     this.#current = current
+    this.#previous = previous
     const keys = previous ? [previous, current] : [current]
     this.#keys = new Map(keys.map((key) => [keyIdOf(key).toString('hex'), key]))
   }
@@ -39,9 +44,21 @@ export class Sealer {
     return headerOf(this.#current)
   }
 
+  /** Whether the current key sealed it, as far as it says. */
+  isCurrent(sealed: Buffer): boolean {
+    return sealed.subarray(0, HEADER_BYTES).equals(this.currentHeader)
+  }
+
   /** What everything that these keys can read begins with. */
   get headers(): Buffer[] {
     return [...this.#keys.values()].map(headerOf)
+  }
+
+  /** Whether these are its keys, each in its place. */
+  hasKeys({ current, previous }: KeyIds): boolean {
+    const isKey = (id: string | undefined, key: Buffer | null) =>
+      id === undefined || (key !== null && keyIdOf(key).toString('hex') === id)
+    return isKey(current, this.#current) && isKey(previous, this.#previous)
   }
 
   seal(place: SealedPlace, secret: string): Buffer {

@@ -1,37 +1,223 @@
-import { type ConnectionFacts, type ConnectionStatus, statusWithoutSession } from '../connection/state.ts'
+import { reasonOf } from '../connection/reasons.ts'
+import { statusAtRest, statusOfDeleted } from '../connection/rest.ts'
+import type { ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
+import { GatewayError } from '../errors.ts'
 import { Topics } from '../events.ts'
 import type { Instance } from '../instance/queries.ts'
+import type { Settings } from '../integration/queries.ts'
 import type { PairingStep } from '../pairing/step.ts'
+import { createCaches } from './caches.ts'
+import { Claim } from './claim.ts'
+import { forgetOutdatedClients, listExisting, listToRestore, nextEpoch } from './facts.ts'
+import { LINK_TIMINGS, type LinkTimings } from './link.ts'
+import type { LinkServices } from './open-link.ts'
+import { OpeningGate } from './opening-gate.ts'
+import { Session, type SessionServices } from './session.ts'
+
+/** Changes that one start of the process has room for, before those of the next. */
+const SEQUENCES_PER_EPOCH = 2 ** 32
+
+const RESTORE_AGAIN_MS = 1_000
+/** Sessions of instances that were deleted by another process, or by hand, are looked for so often. */
+const LOOK_FOR_DELETED_MS = 10_000
+
+export type RegistryServices = Omit<LinkServices, 'caches' | 'timings'> &
+  Readonly<{
+    maxOpening: number
+    /** null: the embedded database, which no other process can use. */
+    databaseUrl: string | null
+    timings?: LinkTimings | undefined
+  }>
+
+export const sessionsElsewhere = () =>
+  new GatewayError(
+    'SERVICE_UNAVAILABLE',
+    'The sessions of this database are run by another process of the gateway. Ask that one, or stop it',
+    { retryAfter: 5 },
+  )
 
 /** The live sessions of this process: the only source of the present connection state. */
-export type SessionRegistry = {
-  /** The present connection of an instance, at once: it awaits nothing and reads no row. */
-  statusOf(instance: ConnectionFacts): ConnectionStatus
+export class SessionRegistry {
   /** Changes, by account id. */
-  connectionTicks: Topics<ConnectionTick>
-  /** The present step of an instance's running pairing attempt; null when none runs. */
-  pairingStepOf(instanceId: string): PairingStep | null
+  readonly connectionTicks = new Topics<ConnectionTick>()
   /** Steps of pairing attempts, by instance id. */
-  pairingSteps: Topics<PairingStep>
-  /** Tells streams of an instance that was created. Called after the commit. */
-  noteCreated(instance: Instance): void
-  /** Tells streams of an instance that was deleted, with its last state. Called after the commit. */
-  noteDeleted(instance: Instance): void
-}
+  readonly pairingSteps = new Topics<PairingStep>()
+  readonly #services: SessionServices
+  readonly #sessions = new Map<string, Session>()
+  readonly #startedAt = new Date()
+  readonly #claim: Claim | null
+  /** Whether this process is the one that runs the sessions. */
+  #isOurs = false
+  #restores = false
+  #sweep: NodeJS.Timeout | undefined
 
-/** A registry of a process that runs no sessions: everything rests, and is said to. */
-export function createSessionRegistry(): SessionRegistry {
-  const startedAt = new Date()
-  const statusOf = (instance: ConnectionFacts) => statusWithoutSession(instance, startedAt)
-  const connectionTicks = new Topics<ConnectionTick>()
-  return {
-    statusOf,
-    connectionTicks,
-    pairingStepOf: () => null,
-    pairingSteps: new Topics<PairingStep>(),
-    noteCreated: (instance) => connectionTicks.publish(instance.accountId, { kind: 'added', instance }),
-    noteDeleted: (instance) =>
-      connectionTicks.publish(instance.accountId, { kind: 'removed', instance, last: statusOf(instance) }),
+  private constructor(services: RegistryServices, epoch: number) {
+    const { databaseUrl, logger } = services
+    this.#claim =
+      databaseUrl === null
+        ? null
+        : new Claim(databaseUrl, logger, { onGained: () => void this.#take(), onLost: () => void this.#lose() })
+    this.#services = {
+      ...services,
+      timings: services.timings ?? LINK_TIMINGS,
+      caches: createCaches(),
+      gate: new OpeningGate(services.maxOpening),
+      firstSequence: epoch * SEQUENCES_PER_EPOCH,
+      onChange: (instance) => this.connectionTicks.publish(instance.accountId, { kind: 'changed', instance }),
+      onGone: (instance) => this.#noteDeleted(instance),
+      onPairingStep: (instanceId, step) => this.pairingSteps.publish(instanceId, step),
+    }
+  }
+
+  /** A registry that runs no sessions before it is started. */
+  static async create(services: RegistryServices): Promise<SessionRegistry> {
+    return new SessionRegistry(services, await nextEpoch(services.db))
+  }
+
+  /** The present connection of an instance, at once: it awaits nothing and reads no row. */
+  statusOf(instance: Instance): ConnectionStatus {
+    const session = this.#sessions.get(instance.id)
+    if (session) return session.status()
+    const status = statusAtRest(instance, this.#startedAt, this.#services.firstSequence)
+    return status.reason?.code === 'UNKNOWN' && !this.#isOurs ? { ...status, reason: reasonOf('HANDOVER') } : status
+  }
+
+  /** The present step of an instance's running pairing attempt; null when none runs. */
+  pairingStepOf(instanceId: string): PairingStep | null {
+    return this.#sessions.get(instanceId)?.pairingStep ?? null
+  }
+
+  /**
+   * Runs the sessions from now on, or as soon as the process that does is gone; false when it has to wait for that.
+   * @param restores whether every session that is wanted is opened, or only those that are asked for
+   */
+  async start({ restores }: { restores: boolean }): Promise<boolean> {
+    this.#restores = restores
+    if (this.#claim) return this.#claim.open()
+    await this.#take()
+    return true
+  }
+
+  connect(instance: Instance, phoneNumber: string | null): Promise<Instance> {
+    return this.#command(instance, (session) => session.connect(phoneNumber))
+  }
+
+  /** @throws GatewayError CONFLICT when it was never paired */
+  reconnect(instance: Instance): Promise<Instance> {
+    return this.#command(instance, (session) => session.reconnect())
+  }
+
+  disconnect(instance: Instance): Promise<Instance> {
+    return this.#command(instance, (session) => session.disconnect())
+  }
+
+  /** @throws GatewayError SERVICE_UNAVAILABLE when WhatsApp could not be told */
+  logOut(instance: Instance): Promise<Instance> {
+    return this.#command(instance, (session) => session.logOut())
+  }
+
+  /** After the commit: a running session behaves by the new settings. */
+  applySettings(instanceId: string, settings: Settings): void {
+    this.#sessions.get(instanceId)?.applySettings(settings)
+  }
+
+  /** Tells streams of an instance that was created. Called after the commit. */
+  noteCreated(instance: Instance): void {
+    this.connectionTicks.publish(instance.accountId, { kind: 'added', instance })
+  }
+
+  /**
+   * Runs a deletion while the sessions of what is to be deleted are closed, and tells streams of the instances that it
+   * returns. The sessions come back when it fails.
+   */
+  async deleteInstances(
+    instances: readonly Instance[],
+    erase: () => Promise<readonly Instance[]>,
+  ): Promise<readonly Instance[]> {
+    const running = instances.flatMap(({ id }) => this.#sessions.get(id) ?? [])
+    await Promise.all(running.map((session) => session.pause()))
+    try {
+      const erased = await erase()
+      for (const instance of erased) this.#noteDeleted(instance)
+      return erased
+    } catch (error) {
+      for (const session of running) session.resume()
+      throw error
+    }
+  }
+
+  /** Tells streams of an instance that is gone, with its last state. */
+  #noteDeleted(instance: Instance): void {
+    const session = this.#sessions.get(instance.id)
+    this.#sessions.delete(instance.id)
+    const last = session?.markDeleted() ?? statusOfDeleted(instance, new Date(), this.#services.firstSequence + 1)
+    this.connectionTicks.publish(instance.accountId, { kind: 'removed', instance, last })
+  }
+
+  /** Ends all links and writes what is left to be written; the instances stay as they are wanted. */
+  async close(): Promise<void> {
+    await this.#give()
+    await this.#claim?.close()
+  }
+
+  async #take(): Promise<void> {
+    this.#isOurs = true
+    this.#sweep = setInterval(() => void this.#forgetDeleted(), LOOK_FOR_DELETED_MS).unref()
+    if (this.#restores) await this.#restore()
+  }
+
+  /** Starts a session for every instance that is to have one; they open one after the other. */
+  async #restore(): Promise<void> {
+    const { db, logger } = this.#services
+    try {
+      await forgetOutdatedClients(db)
+      const instances = await listToRestore(db)
+      if (!this.#isOurs) return
+      for (const instance of instances) if (!this.#sessions.has(instance.id)) this.#sessionOf(instance).restore()
+      logger.info({ sessions: instances.length }, 'sessions are being restored')
+    } catch (error) {
+      logger.warn({ err: error }, 'sessions could not be restored yet')
+      setTimeout(() => this.#isOurs && void this.#restore(), RESTORE_AGAIN_MS).unref()
+    }
+  }
+
+  async #give(): Promise<void> {
+    this.#isOurs = false
+    clearInterval(this.#sweep)
+    const sessions = [...this.#sessions.values()]
+    await Promise.all(sessions.map((session) => session.close()))
+    this.#sessions.clear()
+  }
+
+  /** Another process has them now. */
+  async #lose(): Promise<void> {
+    const instances = [...this.#sessions.values()].map(({ instance }) => instance)
+    this.#services.logger.error('another process has taken over the sessions')
+    await this.#give()
+    for (const instance of instances) this.#services.onChange(instance)
+  }
+
+  async #forgetDeleted(): Promise<void> {
+    try {
+      const ids = new Set(await listExisting(this.#services.db, [...this.#sessions.keys()]))
+      for (const [id, { instance }] of this.#sessions) if (!ids.has(id)) this.#noteDeleted(instance)
+    } catch (error) {
+      this.#services.logger.debug({ err: error }, 'deleted instances could not be looked for')
+    }
+  }
+
+  /** Asks a session for something; returns the instance as it is then. */
+  async #command(instance: Instance, ask: (session: Session) => Promise<void>): Promise<Instance> {
+    if (!this.#isOurs) throw sessionsElsewhere()
+    const session = this.#sessionOf(instance)
+    await ask(session)
+    return session.instance
+  }
+
+  #sessionOf(instance: Instance): Session {
+    const session = this.#sessions.get(instance.id) ?? new Session(this.#services, instance)
+    this.#sessions.set(instance.id, session)
+    return session
   }
 }

@@ -1,8 +1,8 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import type { DB } from '../db/types.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 
-/** A token that may be used, and the viewer that it stands for. */
+/** A token that was not revoked, with the viewer that it stands for. */
 export type LiveToken = { id: string; viewer: Viewer }
 
 export async function findTokenByDigest(db: Kysely<DB>, digest: Buffer): Promise<LiveToken | undefined> {
@@ -18,6 +18,17 @@ export async function findTokenByDigest(db: Kysely<DB>, digest: Buffer): Promise
     return { id: row.id, viewer: { kind: 'instance', instanceId: row.instance_id, within: row.within } }
   }
   return undefined
+}
+
+/** Those of the ids whose tokens were not revoked. */
+export async function listLiveTokens(db: Kysely<DB>, ids: readonly string[]): Promise<string[]> {
+  const rows = await db
+    .selectFrom('tokens')
+    .select('id')
+    .where(sql<boolean>`id = any(${ids}::uuid[])`)
+    .where('revoked_at', 'is', null)
+    .execute()
+  return rows.map(({ id }) => id)
 }
 
 /** All tokens of an account and of its instances, oldest first, without anything that could be used as one. */

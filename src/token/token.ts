@@ -11,7 +11,7 @@ export const MIN_CHOSEN_LENGTH = 32
 export const MIN_IMPORTED_LENGTH = 8
 
 const tokenRule = (minLength: number) =>
-  `${minLength} to ${MAX_TOKEN_LENGTH} printable ASCII characters without spaces, not beginning with ${PREFIX.account} or ${PREFIX.instance}`
+  `${minLength} to ${MAX_TOKEN_LENGTH} printable ASCII characters without spaces or commas, not beginning with ${PREFIX.account} or ${PREFIX.instance}`
 export const CHOSEN_TOKEN_RULE = tokenRule(MIN_CHOSEN_LENGTH)
 export const IMPORTED_TOKEN_RULE = tokenRule(MIN_IMPORTED_LENGTH)
 
@@ -21,8 +21,12 @@ export const generateToken = (kind: TokenKind): string => PREFIX[kind] + randomB
 /** What is stored and looked up in place of a token: its SHA-256. */
 export const digestToken = (token: string): Buffer => createHash('sha256').update(token, 'utf8').digest()
 
-/** Whether a text can be a token at all; what cannot is refused without a lookup. */
-export const isTokenText = (text: string): boolean => text.length <= MAX_TOKEN_LENGTH && /^[\x21-\x7e]+$/.test(text)
+/**
+ * Whether a text can be a token at all; what cannot is refused without a lookup. A comma is what a proxy joins repeated
+ * headers with.
+ */
+export const isTokenText = (text: string): boolean =>
+  text.length <= MAX_TOKEN_LENGTH && /^[\x21-\x7e]+$/.test(text) && !text.includes(',')
 
 export const isChosenToken = (text: string, minLength = MIN_CHOSEN_LENGTH): boolean =>
   isTokenText(text) && text.length >= minLength && !Object.values(PREFIX).some((prefix) => text.startsWith(prefix))

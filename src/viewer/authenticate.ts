@@ -1,14 +1,19 @@
 import type { IncomingMessage } from 'node:http'
 import type { Services } from '../services.ts'
-import { digestToken, isTokenText } from '../token/token.ts'
-import type { Viewer } from './viewer.ts'
+import type { LiveToken } from '../token/queries.ts'
+import { isTokenText } from '../token/token.ts'
 
 /** The token of a request: the `token` header, then `Authorization: Bearer`. 'invalid': sent in a way that is never right. */
 export function tokenOf(request: Pick<IncomingMessage, 'headersDistinct'>): string | null | 'invalid' {
   const sent = request.headersDistinct.token ?? []
   if (sent.length > 1) return 'invalid'
-  const token = sent[0]?.trim() || bearerOf(request.headersDistinct.authorization?.[0])
-  if (!token) return null
+  return readToken(sent[0]?.trim() || bearerOf(request.headersDistinct.authorization?.[0]) || '')
+}
+
+/** A token as it was sent, anywhere; null when it is empty. */
+export function readToken(sent: string): string | null | 'invalid' {
+  const token = sent.trim()
+  if (token === '') return null
   return isTokenText(token) ? token : 'invalid'
 }
 
@@ -16,17 +21,16 @@ export function tokenOf(request: Pick<IncomingMessage, 'headersDistinct'>): stri
 const bearerOf = (header = ''): string | undefined => /^bearer\s+(.*)$/i.exec(header)?.[1]?.trim()
 
 /**
- * The viewer behind a request's token; null when there is no token; 'invalid' when it is unknown or revoked.
+ * The live token of what was sent; null when nothing was; 'invalid' when it is unknown or revoked.
  * @throws when the database is away: an unread token is not an invalid one
  */
 export async function authenticate(
-  { readModel, tokenUsage }: Pick<Services, 'readModel' | 'tokenUsage'>,
-  request: Pick<IncomingMessage, 'headersDistinct'>,
-): Promise<Viewer | null | 'invalid'> {
-  const token = tokenOf(request)
-  if (token === null || token === 'invalid') return token
-  const found = await readModel.findToken(digestToken(token))
+  { lookUpToken, tokenUsage }: Pick<Services, 'lookUpToken' | 'tokenUsage'>,
+  sent: ReturnType<typeof tokenOf>,
+): Promise<LiveToken | null | 'invalid'> {
+  if (sent === null || sent === 'invalid') return sent
+  const found = await lookUpToken(sent)
   if (!found) return 'invalid'
   tokenUsage.note(found.id)
-  return found.viewer
+  return found
 }

@@ -3,17 +3,22 @@ import { type GatewayError, unauthenticated } from '../errors.ts'
 import { clientAddressOf } from '../http/client-address.ts'
 import { rateLimited } from '../rate-limit.ts'
 import type { Services } from '../services.ts'
-import { authenticate } from './authenticate.ts'
-import type { Viewer } from './viewer.ts'
+import type { LiveToken } from '../token/queries.ts'
+import { authenticate, tokenOf } from './authenticate.ts'
 
 /**
- * The viewer of a request, or null when it carries no token.
+ * The live token of a request, or null when it carries none.
+ * @param sent the token, where it does not stand in the headers
  * @throws GatewayError for a token that is unknown or revoked
  */
-export async function identify(services: Services, request: IncomingMessage): Promise<Viewer | null> {
-  const viewer = await authenticate(services, request)
-  if (viewer === 'invalid') throw await refuse(services, request)
-  return viewer
+export async function identify(
+  services: Services,
+  request: IncomingMessage,
+  sent = tokenOf(request),
+): Promise<LiveToken | null> {
+  const token = await authenticate(services, sent)
+  if (token === 'invalid') throw await refuse(services, request)
+  return token
 }
 
 /** What a request without a valid token is told: 401, or 429 once its address has guessed too often. */

@@ -35,6 +35,17 @@ export type ChatwootStatus =
   /** Held. */
   | 'PAUSED';
 
+/** The kinds of connection event. */
+export type ConnectionEventKind =
+  /** The instance was created, or came into view. */
+  | 'ADDED'
+  /** The connection changed. */
+  | 'CHANGED'
+  /** The instance was deleted or left the token's view: its last event. */
+  | 'REMOVED'
+  /** Present state, sent on opening. */
+  | 'SNAPSHOT';
+
 /** Why. Values may be added; fall back to nextStep. */
 export type ConnectionReasonCode =
   /** A code is on offer: see the pairing subscription. */
@@ -103,7 +114,7 @@ export type CreateInstanceInput = {
   s3?: S3Config | null | undefined;
   /** Settings; those left out take their defaults. */
   settings?: SettingsPatch | null | undefined;
-  /** A token of your own, 32 to 256 printable ASCII characters without spaces, for migrations. Leave out to have one made. */
+  /** A token of your own, 32 to 256 printable ASCII characters without spaces or commas, for migrations. Leave out to have one made. */
   token?: string | null | undefined;
   /** Default webhook. */
   webhook?: WebhookConfig | null | undefined;
@@ -454,6 +465,25 @@ export type InstancePageQueryVariables = Exact<{
 
 export type InstancePageQuery = { instancesConnection: { edges: Array<{ cursor: string, node: { id: string, name: string } }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } };
 
+export type ConnectionChangedSubscriptionVariables = Exact<{
+  names?: Array<string | null | undefined> | string | null | undefined;
+}>;
+
+
+export type ConnectionChangedSubscription = { connectionChanged: { kind: ConnectionEventKind, instanceId: string, instanceName: string, snapshotRemaining: number, connection: { state: ConnectionState, sequence: number, reason: { code: ConnectionReasonCode } | null }, instance: { name: string } | null } };
+
+export type PairingSubscriptionVariables = Exact<{
+  instance: InstanceRef;
+}>;
+
+
+export type PairingSubscription = { pairing:
+    | { __typename: 'PairingFailed', reason: { code: ConnectionReasonCode, message: string, nextStep: NextStep } }
+    | { __typename: 'PairingPhoneCode', code: string, expiresAt: string }
+    | { __typename: 'PairingQrCode', value: string, image: string, ordinal: number, expiresAt: string }
+    | { __typename: 'PairingSucceeded', numberJid: string, instance: { name: string } | null }
+   };
+
 export type WhoAmIQueryVariables = Exact<{ [key: string]: never; }>;
 
 
@@ -764,6 +794,56 @@ export const InstancePageDocument = new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<InstancePageQuery, InstancePageQueryVariables>;
+export const ConnectionChangedDocument = new TypedDocumentString(`
+    subscription ConnectionChanged($names: [String]) {
+  connectionChanged(names: $names) {
+    kind
+    instanceId
+    instanceName
+    snapshotRemaining
+    connection {
+      state
+      sequence
+      reason {
+        code
+      }
+    }
+    instance {
+      name
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ConnectionChangedSubscription, ConnectionChangedSubscriptionVariables>;
+export const PairingDocument = new TypedDocumentString(`
+    subscription Pairing($instance: InstanceRef!) {
+  pairing(instance: $instance) {
+    __typename
+    ... on PairingQrCode {
+      value
+      image
+      ordinal
+      expiresAt
+    }
+    ... on PairingPhoneCode {
+      code
+      expiresAt
+    }
+    ... on PairingSucceeded {
+      numberJid
+      instance {
+        name
+      }
+    }
+    ... on PairingFailed {
+      reason {
+        code
+        message
+        nextStep
+      }
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<PairingSubscription, PairingSubscriptionVariables>;
 export const WhoAmIDocument = new TypedDocumentString(`
     query WhoAmI {
   viewer {

@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { DocumentNode, GraphQLSchema } from 'graphql'
 import { replyJson } from '../../http/reply.ts'
-import type { NameFilter } from '../../instance/filter.ts'
 import { visibleInstances } from '../../read-model/visible.ts'
 import { tenantOf, type Viewer } from '../../viewer/viewer.ts'
 import type { Call } from '../call.ts'
@@ -27,7 +26,7 @@ export type FastRoad = {
   /** Takes note of a document that the general road has parsed, found valid, and executes. */
   learn(document: DocumentNode): void
   /** Whether it has answered. The call may have been charged when it has not; it is charged once for both roads. */
-  answer(call: Call, body: unknown): Promise<boolean>
+  answer(call: Call, params: object, response: ServerResponse): Promise<boolean>
 }
 
 /** @param documentOf the document of a text that the general road has parsed */
@@ -38,7 +37,7 @@ export function createFastRoad(
   /** null: not plain. */
   const plans = new WeakMap<DocumentNode, Plan | null>()
 
-  const planOf = (body: unknown): { plan: Plan; parameters: Parameters } | null => {
+  const planOf = (body: object): { plan: Plan; parameters: Parameters } | null => {
     if (!isPlainRequest(body)) return null
     const document = documentOf(body.query)
     const plan = document && plans.get(document)
@@ -54,28 +53,28 @@ export function createFastRoad(
           orNull(() => new Plan(schema, document)),
         )
     },
-    answer: async (call, body) => {
+    answer: async (call, params, response) => {
       const { viewer, request } = call
       const mediaType = MEDIA_TYPES.get(request.headers.accept)
       if (request.method !== 'POST' || !viewer || !mediaType) return false
-      const found = planOf(body)
-      const asked = found && orNull(() => found.plan.ask(found.parameters.variables))
+      const found = planOf(params)
+      const asked = found && orNull(() => found.plan.ask(viewer, found.parameters.variables))
       if (!asked) return false
       const json = await write(call, viewer, asked).catch(() => null)
       if (json === null) return false
-      reply(call.response, json, mediaType)
+      reply(response, json, mediaType)
       return true
     },
   }
 }
 
-const isPlainRequest = (body: unknown): body is Parameters => {
+const isPlainRequest = (body: object): body is Parameters => {
   const { query, variables, operationName } = body as Record<string, unknown>
   return (
     typeof query === 'string' &&
     (variables == null || (typeof variables === 'object' && !Array.isArray(variables))) &&
     (operationName == null || typeof operationName === 'string') &&
-    Object.keys(body as object).every((key) => PARAMETERS.has(key))
+    Object.keys(body).every((key) => PARAMETERS.has(key))
   )
 }
 
@@ -98,14 +97,10 @@ async function write(call: Call, viewer: Viewer, asked: readonly Asked[]): Promi
     const { filter, selection } = root
     const account = remembered()
     if (!account) return null
-    const records = await visibleInstances(account, viewer, widened(viewer, root.name, filter))
+    const records = await visibleInstances(account, viewer, filter)
     await account.load(records, selection.blocks)
     const written = records.map((record) => selection.write(record, () => sessions.statusOf(record.instance)))
     fields.push(`${key}:${root.name === 'instances' ? `[${written.join(',')}]` : (written[0] ?? 'null')}`)
   }
   return `{"data":{${fields.join(',')}}}`
 }
-
-/** An instance token always gets its own in `instances`, and only its own name in `instance`. */
-const widened = (viewer: Viewer, name: 'instances' | 'instance', filter: NameFilter): NameFilter =>
-  viewer.kind === 'instance' && name === 'instances' ? 'all' : filter

@@ -12,7 +12,9 @@ import {
 import { collectFields } from 'graphql/execution/collectFields.js'
 import { getArgumentValues } from 'graphql/execution/values.js'
 import { LRUCache } from 'lru-cache'
-import { MAX_NAMES, type NameFilter, parseNamesArgument } from '../../instance/filter.ts'
+import type { NameFilter } from '../../instance/filter.ts'
+import { filterOfNames } from '../../instance/names.ts'
+import type { Viewer } from '../../viewer/viewer.ts'
 import { fragmentsOf } from '../root-fields.ts'
 import { InstanceSelection } from './instance-selection.ts'
 import { NotPlain, orNull } from './writers.ts'
@@ -64,12 +66,12 @@ export class Plan {
    * What is asked with these variables.
    * @throws NotPlain, also for variables and arguments that do not fit: the general road says what is wrong
    */
-  ask(given: Variables): readonly Asked[] {
+  ask(viewer: Viewer, given: Variables): readonly Asked[] {
     const variables = this.#coerce(given ?? {})
     return this.#rootsFor(variables).map((root) => {
       if (root.name === '__typename') return root
       const { key, name, node, selection } = root
-      return { key, name, selection, filter: filterOf(this.#schema, node, name, variables) }
+      return { key, name, selection, filter: filterOf(this.#schema, viewer, node, name, variables) }
     })
   }
 
@@ -119,9 +121,13 @@ function conditionsOf(document: DocumentNode): string[] {
   return [...names]
 }
 
-/** The rules of the resolvers of `instances` and `instance` over their arguments. */
+/**
+ * The rules of the resolvers of `instances` and `instance` over their arguments.
+ * @throws NotPlain, and whatever the rules refuse
+ */
 function filterOf(
   schema: GraphQLSchema,
+  viewer: Viewer,
   node: FieldNode,
   name: 'instances' | 'instance',
   variables: Record<string, unknown>,
@@ -130,7 +136,5 @@ function filterOf(
   if (!field) throw new NotPlain()
   const args = getArgumentValues(field, node, variables)
   if (name === 'instance') return [args.name as string]
-  const names = args.names as readonly (string | null)[] | null | undefined
-  if (names && names.length > MAX_NAMES) throw new NotPlain()
-  return parseNamesArgument(names)
+  return filterOfNames(viewer, args.names as readonly (string | null)[] | null | undefined)
 }

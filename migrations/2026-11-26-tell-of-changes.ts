@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 
 /** Columns of an instance that answers are written from. */
 const SHOWN_COLUMNS = sql`id, account_id, name, desired_state, number_jid, paired_at, logged_out_at, profile_name,
-  profile_picture_url, is_business, business_name, created_at, updated_at`
+  profile_picture_url, is_business, business_name, stop_reason, stop_whatsapp_code, stopped_at, created_at, updated_at`
 const INTEGRATIONS = ['webhooks', 'websockets', 'chatwoots', 'proxies', 'settings', 's3s']
 const TABLES = ['accounts', 'tokens', 'instances', ...INTEGRATIONS]
 

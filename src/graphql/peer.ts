@@ -1,0 +1,74 @@
+import type { IncomingMessage } from 'node:http'
+import { CloseCode } from 'graphql-ws'
+import type { WebSocket } from 'ws'
+import { presentFailure } from '../failure.ts'
+import type { Logger } from '../logger.ts'
+
+/** Frames that may wait for a client that does not read; each operation waits for its own, so an honest one has a few. */
+const MAX_WAITING_FRAMES = 100
+/** How long a client may take to answer that the connection closes. */
+const CLOSE_MS = 2_000
+
+/** One WebSocket connection, which never keeps more than a few frames for a client that does not read them. */
+export class Peer {
+  readonly request: IncomingMessage
+  readonly requestId: string
+  /** The token as it was sent; null until `connection_init` brings it. */
+  sentToken: string | null
+  readonly #socket: WebSocket
+  #waiting = 0
+
+  constructor(socket: WebSocket, { request, requestId, sentToken }: Pick<Peer, 'request' | 'requestId' | 'sentToken'>) {
+    this.#socket = socket
+    this.request = request
+    this.requestId = requestId
+    this.sentToken = sentToken
+    socket.on('ping', (data) => void this.#queue((sent) => socket.pong(data, false, sent)))
+  }
+
+  get isOpen(): boolean {
+    return this.#socket.readyState === this.#socket.OPEN
+  }
+
+  /** Frames that were not handed to the network yet. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** Resolves when the text was handed to the network, or never will be. */
+  send(text: string): Promise<void> {
+    return this.#queue((sent) => this.#socket.send(text, sent))
+  }
+
+  /** Closes with a code; a client that does not answer in time is cut off. */
+  close(code: number, reason: string): void {
+    this.#socket.close(code, reason)
+    const cutOff = setTimeout(() => this.#socket.terminate(), CLOSE_MS)
+    this.#socket.once('close', () => clearTimeout(cutOff))
+  }
+
+  /** Something of ours went wrong: logged, and closed. */
+  fail(failure: unknown, logger: Logger): void {
+    const { message } = presentFailure(failure, this.requestId, logger)
+    this.close(CloseCode.InternalServerError, message)
+  }
+
+  whenClosed(listener: () => void): void {
+    this.#socket.once('close', listener)
+  }
+
+  #queue(send: (sent: () => void) => void): Promise<void> {
+    if (!this.isOpen) return Promise.resolve()
+    if (this.#waiting >= MAX_WAITING_FRAMES) {
+      this.#socket.terminate()
+      return Promise.resolve()
+    }
+    this.#waiting++
+    return new Promise((resolve) => {
+      send(() => {
+        this.#waiting--
+        resolve()
+      })
+    })
+  }
+}

@@ -1,0 +1,112 @@
+import { randomUUID } from 'node:crypto'
+import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql'
+import { CloseCode, type Context as Connection, makeServer, type Server } from 'graphql-ws'
+import { GatewayError, unauthenticated } from '../errors.ts'
+import { presentFailure } from '../failure.ts'
+import type { Services } from '../services.ts'
+import { authenticate } from '../viewer/authenticate.ts'
+import { Call, type CallAnswer } from './call.ts'
+import { EventStream } from './event-stream.ts'
+import { isPrepared, type OperationParams, type Operations, type PreparedOperation } from './operations.ts'
+import type { Peer } from './peer.ts'
+import { toWire } from './present-errors.ts'
+
+const MAX_OPERATIONS = 10
+const INIT_TIMEOUT_MS = 3_000
+
+export type Extra = { peer: Peer }
+type InitPayload = Record<string, unknown>
+
+/** A WebSocket answer has no headers; the state of the bucket stands in the extensions of the result. */
+const ANSWER: CallAnswer = { tellCharge: () => {}, forbidStoring: () => {} }
+
+/**
+ * The messages of `graphql-transport-ws`: which operations are let through, and how their results are sent.
+ * @param admit lets a connection in by the payload of its `connection_init`, or closes it
+ */
+export function createSocketProtocol(
+  services: Services,
+  operations: Operations,
+  admit: (peer: Peer, payload: InitPayload) => Promise<boolean>,
+): Server<Extra> {
+  const { logger } = services
+
+  const prepare = async (
+    { subscriptions, extra: { peer } }: Connection<InitPayload, Extra>,
+    params: OperationParams,
+  ): Promise<PreparedOperation | readonly GraphQLError[]> => {
+    const requestId = randomUUID()
+    try {
+      if (Object.keys(subscriptions).length > MAX_OPERATIONS || peer.waiting > MAX_OPERATIONS) throw tooManyOperations()
+      // For each operation, as for each HTTP request: the look at the opening is not trusted.
+      const token = await authenticate(services, peer.sentToken)
+      if (token === null || token === 'invalid') {
+        peer.close(CloseCode.Unauthorized, 'Invalid token')
+        throw unauthenticated()
+      }
+      const call = new Call(services, { request: peer.request, requestId, token }, ANSWER)
+      const prepared = await operations.prepare(call, params)
+      return isPrepared(prepared) ? prepared : (toWire(prepared).result.errors ?? [])
+    } catch (failure) {
+      return [presentFailure(failure, requestId, logger)]
+    }
+  }
+
+  const perform = async (args: ExecutionArgs): Promise<ExecutionResult> => {
+    const operation = args as PreparedOperation
+    const outcome = await operations.perform(operation)
+    // onOperation takes it from here.
+    if (outcome instanceof EventStream) return outcome as ExecutionResult
+    return { ...toWire(outcome).result, extensions: operation.contextValue.call.budgetAsExtensions() }
+  }
+
+  return makeServer<InitPayload, Extra>({
+    connectionInitWaitTimeout: INIT_TIMEOUT_MS,
+    onConnect: ({ extra: { peer }, connectionParams }) => admit(peer, connectionParams ?? {}),
+    onSubscribe: (connection, _id, params) => prepare(connection, params),
+    execute: perform,
+    subscribe: perform,
+    onOperation: ({ extra: { peer } }, id, _params, args, result) =>
+      result instanceof EventStream
+        ? sendEvents(peer, id, result, (args as PreparedOperation).contextValue.call.budgetAsExtensions())
+        : undefined,
+  })
+}
+
+const tooManyOperations = () =>
+  new GatewayError(
+    'RATE_LIMITED',
+    `A connection may have ${MAX_OPERATIONS} operations at once. Wait for one to end, or open another connection`,
+  )
+
+/**
+ * Sends the events of a stream, each when the one before was handed to the network. The protocol is given an iterator
+ * that yields nothing, because it would serialise each event once more.
+ */
+function sendEvents(
+  peer: Peer,
+  id: string,
+  events: EventStream,
+  extensions: Record<string, unknown>,
+): AsyncIterableIterator<never> {
+  const idText = JSON.stringify(id)
+  let after = `,"extensions":${JSON.stringify(extensions)}}`
+  const over = { done: true, value: undefined } as const
+  return {
+    next: async () => {
+      for await (const text of events) {
+        if (!peer.isOpen) break
+        await peer.send(`{"id":${idText},"type":"next","payload":${text.slice(0, -1)}${after}}`)
+        after = '}'
+      }
+      return over
+    },
+    return: async () => {
+      await events.return()
+      return over
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}

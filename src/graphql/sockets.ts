@@ -1,0 +1,134 @@
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from 'graphql-ws'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { badRequest, type GatewayError, serviceUnavailable } from '../errors.ts'
+import { presentFailure } from '../failure.ts'
+import { replyRaw } from '../http/raw-reply.ts'
+import type { Services } from '../services.ts'
+import type { LiveToken } from '../token/queries.ts'
+import { readToken, tokenOf } from '../viewer/authenticate.ts'
+import { identify, refuse } from '../viewer/identify.ts'
+import { keepAlive } from './keep-alive.ts'
+import type { Operations } from './operations.ts'
+import { Peer } from './peer.ts'
+import { createSocketProtocol } from './socket-protocol.ts'
+
+const MAX_MESSAGE_BYTES = 1024 * 1024
+
+/** Close codes of RFC 6455; clients try again after them. */
+const SERVICE_RESTART = 1012
+const TRY_AGAIN_LATER = 1013
+
+export type Sockets = {
+  /** Answers a WebSocket upgrade of /graphql. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, target: { query: string; requestId: string }): void
+  /** Closes every connection, because this node goes away, and lets nothing new in. */
+  close(): void
+}
+
+/** GraphQL over WebSocket: connections, from the upgrade to the end. */
+export function createSockets(services: Services, operations: Operations): Sockets {
+  const { config, logger, tokenWatch } = services
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: MAX_MESSAGE_BYTES,
+    perMessageDeflate: false,
+    autoPong: false,
+    handleProtocols,
+  })
+  server.on('wsClientError', (error, socket) => replyRaw(socket, '400 Bad Request', error.message))
+  const peers = new Set<Peer>()
+  let isStopping = false
+
+  /** The connection lives as long as its token. */
+  const hold = (peer: Peer, token: LiveToken) => {
+    const release = tokenWatch.hold(token.id, (reason) => peer.close(...closeOf(reason)))
+    peer.whenClosed(release)
+  }
+
+  const protocol = createSocketProtocol(services, operations, async (peer, payload) => {
+    if (peer.sentToken !== null) return true
+    try {
+      const sent = typeof payload.token === 'string' ? readToken(payload.token) : null
+      const token = sent && (await identify(services, peer.request, sent))
+      if (!token) throw await refuse(services, peer.request)
+      peer.sentToken = sent
+      hold(peer, token)
+      return true
+    } catch (failure) {
+      peer.close(...closeOf(presentFailure(failure, peer.requestId, logger)))
+      return false
+    }
+  })
+
+  /** @throws GatewayError when the connection is refused before it is opened */
+  const identifyUpgrade = async (request: IncomingMessage, query: string) => {
+    const { origin } = request.headers
+    if (isStopping) throw serviceUnavailable()
+    // The browser tells which page asks, and sends no preflight for a WebSocket.
+    if (origin !== undefined && !config.corsOrigins.includes(origin)) throw badRequest('Origin not allowed', 403)
+    if (!handleProtocols(request.headers['sec-websocket-protocol'] ?? '')) {
+      throw badRequest(`The subprotocol has to be ${GRAPHQL_TRANSPORT_WS_PROTOCOL}`)
+    }
+    const sentToken = tokenOf(request) ?? readToken(new URLSearchParams(query).get('token') ?? '')
+    return { sentToken, token: await identify(services, request, sentToken) }
+  }
+
+  const welcome = (socket: WebSocket, peer: Peer, token: LiveToken | null) => {
+    const startedAt = performance.now()
+    peers.add(peer)
+    keepAlive(socket)
+    // Breaches of the protocol; the connection closes by itself.
+    socket.on('error', (error) => logger.debug({ requestId: peer.requestId, err: error }, 'a websocket broke'))
+    const closed = protocol.opened(
+      {
+        protocol: socket.protocol,
+        send: (text) => peer.send(text),
+        close: (code = SERVICE_RESTART, reason = '') => peer.close(code, reason),
+        onMessage: (listener) =>
+          socket.on('message', (data) => {
+            if (peer.isOpen) listener(String(data)).catch((failure) => peer.fail(failure, logger))
+          }),
+      },
+      { peer },
+    )
+    socket.once('close', (code, reason) => {
+      peers.delete(peer)
+      closed(code, String(reason)).catch((failure) => peer.fail(failure, logger))
+      const ms = Math.round(performance.now() - startedAt)
+      logger.info({ requestId: peer.requestId, path: '/graphql', code, ms }, 'websocket')
+    })
+    if (token) hold(peer, token)
+  }
+
+  return {
+    upgrade: (request, socket, head, { query, requestId }) => {
+      // Node listens no longer, and an error that nobody listens to would end the process.
+      socket.on('error', () => socket.destroy())
+      identifyUpgrade(request, query)
+        .then(({ sentToken, token }) =>
+          server.handleUpgrade(request, socket, head, (opened) =>
+            welcome(opened, new Peer(opened, { request, requestId, sentToken }), token),
+          ),
+        )
+        .catch((failure) => refuseUpgrade(socket, requestId, presentFailure(failure, requestId, logger)))
+    },
+    close: () => {
+      isStopping = true
+      for (const peer of peers) peer.close(SERVICE_RESTART, 'Service restart')
+    },
+  }
+}
+
+function refuseUpgrade(socket: Duplex, requestId: string, { status, message, details }: GatewayError): void {
+  const headers = details.retryAfter === undefined ? [] : [`Retry-After: ${details.retryAfter}`]
+  replyRaw(socket, `${status} ${STATUS_CODES[status]}`, message, { requestId, headers })
+}
+
+/** How a connection is closed for a reason: for good when its token does not count, for a while otherwise. */
+function closeOf({ code, message }: GatewayError): [code: number, reason: string] {
+  if (code === 'SERVICE_UNAVAILABLE') return [TRY_AGAIN_LATER, message]
+  return [code === 'INTERNAL_SERVER_ERROR' ? CloseCode.InternalServerError : CloseCode.Unauthorized, message]
+}

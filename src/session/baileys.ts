@@ -1,0 +1,8 @@
+import type * as Baileys from '@whiskeysockets/baileys'
+import { cureAsyncStorage } from './async-storage-cure.ts'
+
+/** Baileys takes half a second to load: only a process that opens a session pays for it. */
+export function loadBaileys(): Promise<typeof Baileys> {
+  cureAsyncStorage()
+  return import('@whiskeysockets/baileys')
+}

@@ -1,0 +1,121 @@
+import { type Kysely, sql } from 'kysely'
+import type { DesiredConnectionState, StopReason } from '../connection/state.ts'
+import { inTransaction } from '../db/transaction.ts'
+import type { DB } from '../db/types.ts'
+import { type Instance, instanceColumns } from '../instance/queries.ts'
+import type { Profile } from '../profile/queries.ts'
+import { deleteAuthState, writeSealedCreds } from './auth-queries.ts'
+
+/*
+ * The durable facts that sessions leave in an instance's row, each returning the row as it is then; undefined when the
+ * instance is gone. Whether it is connected is never among them.
+ */
+
+const NOT_STOPPED = { stop_reason: null, stop_whatsapp_code: null, stopped_at: null }
+const CHANGED = { updated_at: sql<Date>`clock_timestamp()` }
+
+const update = (db: Kysely<DB>, instanceId: string) =>
+  db.updateTable('instances').where('id', '=', instanceId).returning(instanceColumns)
+
+/** What was asked for. Asking for a link forgets why the last one was given up. */
+export const writeDesiredState = (
+  db: Kysely<DB>,
+  instanceId: string,
+  desired: DesiredConnectionState,
+): Promise<Instance | undefined> =>
+  update(db, instanceId)
+    .set({ desired_state: desired, ...(desired === 'connected' && NOT_STOPPED) })
+    .executeTakeFirst()
+
+/** A phone has accepted the device: its number, and the credentials without which that would be lost. */
+export const writePaired = (
+  db: Kysely<DB>,
+  instanceId: string,
+  { numberJid, sealedCreds }: { numberJid: string; sealedCreds: Buffer },
+): Promise<Instance | undefined> =>
+  inTransaction(db, async (transaction) => {
+    const instance = await update(transaction, instanceId)
+      .set({
+        number_jid: numberJid,
+        paired_at: sql`clock_timestamp()`,
+        logged_out_at: null,
+        ...NOT_STOPPED,
+        ...CHANGED,
+      })
+      .executeTakeFirst()
+    if (instance) await writeSealedCreds(transaction, instanceId, sealedCreds)
+    return instance
+  })
+
+/** The pairing is over, and what it left is deleted. The number stays as the one that was last connected. */
+export const writeLoggedOut = (db: Kysely<DB>, instanceId: string): Promise<Instance | undefined> =>
+  inTransaction(db, async (transaction) => {
+    await deleteAuthState(transaction, instanceId)
+    return update(transaction, instanceId)
+      .set({ logged_out_at: sql`clock_timestamp()`, ...NOT_STOPPED, ...CHANGED })
+      .executeTakeFirst()
+  })
+
+/** The session was given up; the credentials stay. */
+export const writeStopped = (
+  db: Kysely<DB>,
+  instanceId: string,
+  reason: StopReason,
+  whatsappCode: number | null,
+): Promise<Instance | undefined> =>
+  update(db, instanceId)
+    .set({ stop_reason: reason, stop_whatsapp_code: whatsappCode, stopped_at: sql`clock_timestamp()`, ...CHANGED })
+    .executeTakeFirst()
+
+/** What a session has seen of the profile; only what is given is written. */
+export const writeProfile = (
+  db: Kysely<DB>,
+  instanceId: string,
+  profile: Partial<Profile>,
+): Promise<Instance | undefined> =>
+  update(db, instanceId)
+    .set({
+      profile_name: profile.name,
+      profile_picture_url: profile.pictureUrl,
+      is_business: profile.isBusiness,
+      business_name: profile.businessName,
+      profile_observed_at: sql`clock_timestamp()`,
+      ...CHANGED,
+    })
+    .executeTakeFirst()
+
+/** A new client version comes with a new start: those that were too old are tried again. */
+export const forgetOutdatedClients = async (db: Kysely<DB>): Promise<void> => {
+  await db.updateTable('instances').set(NOT_STOPPED).where('stop_reason', '=', 'CLIENT_OUTDATED').execute()
+}
+
+/** Instances whose session has to come back: a link was asked for, a phone has accepted it, and it was not given up. */
+export const listToRestore = (db: Kysely<DB>): Promise<Instance[]> =>
+  db
+    .selectFrom('instances')
+    .select(instanceColumns)
+    .where('desired_state', '=', 'connected')
+    .where('logged_out_at', 'is', null)
+    // A new client version comes with a new start.
+    .where((or) => or.or([or('stop_reason', 'is', null), or('stop_reason', '=', 'CLIENT_OUTDATED')]))
+    .where((exists) =>
+      exists.exists(exists.selectFrom('auth_creds').whereRef('instance_id', '=', 'instances.id').select('instance_id')),
+    )
+    .execute()
+
+/** Those of the ids whose instances exist. */
+export async function listExisting(db: Kysely<DB>, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return []
+  const rows = await db
+    .selectFrom('instances')
+    .select('id')
+    .where(sql<boolean>`id = any(${ids}::uuid[])`)
+    .execute()
+  return rows.map(({ id }) => id)
+}
+
+/** A number that no earlier start of any process has had. */
+export async function nextEpoch(db: Kysely<DB>): Promise<number> {
+  const { rows } = await sql<{ epoch: number }>`select nextval('registry_epochs')::int as epoch`.execute(db)
+  return rows[0]?.epoch ?? 0
+}

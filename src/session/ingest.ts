@@ -1,0 +1,78 @@
+import type { WACallEvent, WAMessage, WASocket } from '@whiskeysockets/baileys'
+import type { Logger } from '../logger.ts'
+import type { Profile } from '../profile/queries.ts'
+import { SerialQueue } from '../serial.ts'
+import type { Behaviour } from './behaviour.ts'
+import { findPictureUrl, profileInCreds } from './profile.ts'
+
+type Ingest = {
+  behaviour: Behaviour
+  logger: Logger
+  /** Baileys has changed its credentials. */
+  onCreds(): void
+  /** Something of the profile was seen, changed or not. */
+  onProfile(seen: Partial<Profile>): Promise<void>
+}
+
+/**
+ * Takes in what a socket tells beside its connection: credentials, profile, calls, messages. Baileys does not wait for
+ * its listeners, so one thing is done after the other, and what fails is logged and over.
+ */
+export function ingest(socket: WASocket, { behaviour, logger, onCreds, onProfile }: Ingest): { opened(): void } {
+  const queue = new SerialQueue()
+  const work = (what: string, task: () => Promise<unknown>) => {
+    queue.run(task).catch((error) => logger.warn({ err: error }, `${what} failed`))
+  }
+  const lookAtPicture = async () => {
+    const pictureUrl = await findPictureUrl(socket)
+    if (pictureUrl !== undefined) await onProfile({ pictureUrl })
+  }
+  const isMine = (jid: string | undefined): boolean => {
+    const { id, lid } = socket.authState.creds.me ?? {}
+    return (
+      jid !== undefined && [id, lid].some((mine) => mine !== undefined && withoutDevice(mine) === withoutDevice(jid))
+    )
+  }
+
+  socket.ev.on('creds.update', ({ me }) => {
+    onCreds()
+    if (!me?.name) return
+    work('the profile', () => onProfile(profileInCreds(socket.authState.creds)))
+    // Without a name WhatsApp is not told of a presence.
+    if (behaviour.keepOnline) work('the presence', () => socket.sendPresenceUpdate('available'))
+  })
+  socket.ev.on('contacts.update', (contacts) => {
+    if (contacts.some(({ id, imgUrl }) => imgUrl !== undefined && isMine(id))) work('the picture', lookAtPicture)
+  })
+  socket.ev.on('call', (calls) => {
+    for (const call of calls) {
+      if (call.status === 'offer' && !call.offline && behaviour.settings.autoRejectCalls) {
+        work('rejecting a call', () => reject(socket, call, behaviour.settings.callRejectMessage))
+      }
+    }
+  })
+  socket.ev.on('messages.upsert', ({ messages, type }) => {
+    if (type === 'notify' && behaviour.settings.autoReadMessages) {
+      work('marking messages as read', () => markAsRead(socket, messages))
+    }
+  })
+
+  return {
+    opened: () => {
+      work('the profile', () => onProfile(profileInCreds(socket.authState.creds)))
+      work('the picture', lookAtPicture)
+    },
+  }
+}
+
+const withoutDevice = (jid: string): string => jid.replace(/:\d+@/, '@')
+
+async function reject(socket: WASocket, { id, from, callerPn }: WACallEvent, message: string): Promise<void> {
+  await socket.rejectCall(id, from)
+  if (message !== '') await socket.sendMessage(withoutDevice(callerPn ?? from), { text: message })
+}
+
+async function markAsRead(socket: WASocket, messages: readonly WAMessage[]): Promise<void> {
+  const keys = messages.filter(({ key }) => !key.fromMe && key.remoteJid !== 'status@broadcast').map(({ key }) => key)
+  if (keys.length > 0) await socket.readMessages(keys)
+}

@@ -1,0 +1,540 @@
+import { reasonOf } from '../connection/reasons.ts'
+import type { ConnectionStatus, ReasonCode } from '../connection/state.ts'
+import { GatewayError, instanceNotFound, serviceUnavailable } from '../errors.ts'
+import type { Instance } from '../instance/queries.ts'
+import { DEFAULT_SETTINGS, type Settings } from '../integration/queries.ts'
+import type { Logger } from '../logger.ts'
+import type { PairingStep } from '../pairing/step.ts'
+import { SerialQueue } from '../serial.ts'
+import { within } from '../within.ts'
+import { AuthState } from './auth-state.ts'
+import { pauseBefore } from './backoff.ts'
+import { Behaviour } from './behaviour.ts'
+import { type Close, decide, type Verdict } from './disconnect.ts'
+import { writeDesiredState, writeLoggedOut, writePaired, writeStopped } from './facts.ts'
+import type { Link } from './link.ts'
+import { type LinkServices, openLink } from './open-link.ts'
+import type { OpeningGate } from './opening-gate.ts'
+import { describePhase, type Failure, type Phase } from './phase.ts'
+import { ProfileKeeper } from './profile-keeper.ts'
+import { ProxyFailed } from './proxy-route.ts'
+
+export type SessionServices = LinkServices &
+  Readonly<{
+    gate: OpeningGate
+    /** What every sequence of this process begins with. */
+    firstSequence: number
+    /** The connection of an instance has changed. */
+    onChange(instance: Instance): void
+    /** The instance was deleted behind this process' back. */
+    onGone(instance: Instance): void
+    onPairingStep(instanceId: string, step: PairingStep): void
+  }>
+
+/** A link that has held for so long is stable: what failed before it does not count any more. */
+const STABLE_MS = 60_000
+/** How long a code for the phone can be typed: as long as WhatsApp keeps the codes to scan beside it. */
+const CODE_LIFE_MS = 160_000
+const LOGOUT_DEADLINE_MS = 20_000
+/** How long a stop waits for what is still to be written; requests have had their time before. */
+const FLUSH_MS = 2_000
+const WRITE_AGAIN_MS = 1_000
+
+/** One opening, and the link that came of it. */
+type Attempt = {
+  abort: AbortController
+  /** Gives the place at the gate back. */
+  leave: () => void
+  link: Link | null
+  openedAt: number | null
+  /** Resolves when the link is over, or was never opened. */
+  over: Promise<void>
+  settle: () => void
+}
+
+const nothing = () => {}
+
+function createAttempt(): Attempt {
+  let settle = nothing
+  const over = new Promise<void>((resolve) => {
+    settle = resolve
+  })
+  return { abort: new AbortController(), leave: nothing, link: null, openedAt: null, over, settle }
+}
+
+const NO_FAILURES = { restarts: 0, badSessions: 0, failures: 0 }
+
+/**
+ * The session of one instance: at most one link at a time, what it is told, and what is to be done when it ends. The
+ * phase is changed in one place, which also tells everybody. Good news is written before it is told; the end of a link is
+ * told before anything is written, because a database that is slow must not keep "connected" up.
+ */
+export class Session {
+  readonly #services: SessionServices
+  readonly #logger: Logger
+  readonly #commands = new SerialQueue()
+  readonly #writes = new SerialQueue()
+  readonly #behaviour = new Behaviour(DEFAULT_SETTINGS)
+  readonly #profile: ProfileKeeper
+  #facts: Instance
+  #phase: Phase = { kind: 'resting', failure: null }
+  #since = new Date()
+  #changes = 0
+  #isOnline = false
+  #auth: AuthState | null = null
+  #attempt: Attempt | null = null
+  /** The attempt before this one: its link has to be over before another is opened. */
+  #before: Promise<void> = Promise.resolve()
+  #retryTimer: NodeJS.Timeout | undefined
+  #past = NO_FAILURES
+  #step: PairingStep | null = null
+  #qrs = 0
+  #phoneNumber: string | null = null
+  #onLogoutOver: ((isLoggedOut: boolean) => void) | null = null
+  #wasRunning = false
+  #isClosed = false
+
+  constructor(services: SessionServices, instance: Instance) {
+    this.#services = services
+    this.#logger = services.logger.child({ instanceId: instance.id, instance: instance.name })
+    this.#facts = instance
+    this.#profile = new ProfileKeeper(services.db, instance.id, (written) => {
+      this.#facts = written
+    })
+  }
+
+  get instance(): Instance {
+    return this.#facts
+  }
+
+  /** The present connection, at once. A link that has fallen silent is given up here when its own watch is late. */
+  status(): ConnectionStatus {
+    const attempt = this.#attempt
+    if (this.#phase.kind === 'open' && attempt?.link?.isSilent) {
+      attempt.link.endSilent()
+      this.#lost(attempt, { kind: 'silent' })
+    }
+    return describePhase(this.#phase, this.#facts, {
+      since: this.#since,
+      observedAt: this.#attempt?.link?.lastFrameAt ?? null,
+      isOnline: this.#isOnline,
+      sequence: this.#services.firstSequence + this.#changes,
+    })
+  }
+
+  /** What a running pairing offers. */
+  get pairingStep(): PairingStep | null {
+    return this.#step
+  }
+
+  // What is asked of it: one command after the other.
+
+  /** Opens a link; joins one that is being opened, and does nothing when there is one. */
+  connect(phoneNumber: string | null): Promise<void> {
+    return this.#commands.run(async () => {
+      if (this.#facts.desiredState !== 'connected' || this.#facts.stopReason !== null) await this.#want('connected')
+      if (this.#phase.kind === 'resting' || this.#phase.kind === 'retrying') {
+        this.#phoneNumber = phoneNumber
+        this.#qrs = 0
+        this.#past = NO_FAILURES
+        this.#begin({ kind: 'opening' }, { isUrgent: true })
+      } else if (phoneNumber !== null && this.#phoneNumber === null) {
+        this.#phoneNumber = phoneNumber
+        if (this.#phase.kind === 'awaiting pairing' && this.#attempt) await this.#offerCode(this.#attempt, phoneNumber)
+      }
+    })
+  }
+
+  /**
+   * Drops the link of a paired instance and opens it again.
+   * @throws GatewayError CONFLICT when it was never paired
+   */
+  reconnect(): Promise<void> {
+    return this.#commands.run(async () => {
+      if (!(await this.#findAuth())) {
+        throw new GatewayError('CONFLICT', 'The instance was never paired, or was logged out. Use connectInstance')
+      }
+      await this.#want('connected')
+      this.#past = NO_FAILURES
+      this.#endAttempt()
+      this.#begin({ kind: 'opening' }, { isUrgent: true })
+    })
+  }
+
+  /** Closes the link and keeps the pairing. */
+  disconnect(): Promise<void> {
+    return this.#commands.run(async () => {
+      await this.#want('disconnected')
+      await this.#rest('STOPPED')
+    })
+  }
+
+  /**
+   * Ends the pairing at WhatsApp, for which a link is opened when there is none, and forgets it here.
+   * @throws GatewayError SERVICE_UNAVAILABLE when WhatsApp could not be told; the pairing stays then
+   */
+  logOut(): Promise<void> {
+    return this.#commands.run(async () => {
+      if (await this.#findAuth()) {
+        const isLoggedOut = await this.#endPairingAtWhatsapp()
+        if (!isLoggedOut) throw serviceUnavailable()
+      }
+      await this.#want('disconnected')
+      await this.#rest('STOPPED')
+    })
+  }
+
+  /** The settings have changed: what can act at once does. */
+  applySettings(settings: Settings): void {
+    const wasKeptOnline = this.#behaviour.keepOnline
+    this.#behaviour.settings = settings
+    const socket = this.#phase.kind === 'open' ? this.#attempt?.link?.socket : undefined
+    if (!socket || wasKeptOnline === settings.keepOnlineStatus) return
+    socket
+      .sendPresenceUpdate(settings.keepOnlineStatus ? 'available' : 'unavailable')
+      .catch((error: unknown) => this.#logger.warn({ err: error }, 'the presence could not be told'))
+  }
+
+  /** Brings the session back after a start of the process, without anybody having asked again. */
+  restore(): void {
+    this.#begin({ kind: 'opening' }, { isUrgent: false })
+  }
+
+  /** Closes the link for a deletion that may fail yet. */
+  pause(): Promise<void> {
+    return this.#commands.run(async () => {
+      this.#wasRunning = this.#phase.kind !== 'resting'
+      await this.#rest('INSTANCE_DELETED')
+      await this.#auth?.idle()
+    })
+  }
+
+  /** The deletion has failed. */
+  resume(): void {
+    if (this.#wasRunning && this.#isPaired) this.restore()
+  }
+
+  /** The instance is gone, with all that was kept of it; returns the last that is to be said of it. */
+  markDeleted(): ConnectionStatus {
+    this.#isClosed = true
+    this.#endAttempt()
+    this.#phase = { kind: 'deleted' }
+    this.#since = new Date()
+    this.#changes++
+    if (this.#step) this.#failPairing({ reason: 'INSTANCE_DELETED', whatsappCode: null })
+    void this.#auth?.discard()
+    return this.status()
+  }
+
+  /** Ends the link because the process ends: nothing is said about the instance by it. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#endAttempt()
+    await this.#before
+    const deadline = Date.now() + FLUSH_MS
+    const areFactsWritten = await within(
+      FLUSH_MS,
+      this.#writes.idle().then(() => true),
+    )
+    const areCredsWritten = (await this.#auth?.close(Math.max(0, deadline - Date.now()))) ?? true
+    if (!areFactsWritten || !areCredsWritten) this.#logger.error('the last changes could not be written')
+  }
+
+  async #endPairingAtWhatsapp(): Promise<boolean> {
+    const isOver = new Promise<boolean>((resolve) => {
+      this.#onLogoutOver = resolve
+    })
+    if (this.#phase.kind === 'open') this.#logOutLink()
+    else if (!this.#attempt) this.#begin({ kind: 'opening' }, { isUrgent: true })
+    const isLoggedOut = await within(LOGOUT_DEADLINE_MS, isOver)
+    this.#onLogoutOver = null
+    if (!isLoggedOut && this.#facts.desiredState === 'disconnected') await this.#rest('STOPPED')
+    return isLoggedOut === true
+  }
+
+  /** The close that follows tells whether it has worked. */
+  #logOutLink(): void {
+    this.#attempt?.link?.logOut().catch((error: unknown) => this.#logger.warn({ err: error }, 'the logout failed'))
+  }
+
+  // Opening.
+
+  #begin(phase: Phase, { isUrgent }: { isUrgent: boolean }): void {
+    if (this.#isClosed) return
+    clearTimeout(this.#retryTimer)
+    const attempt = createAttempt()
+    const before = this.#before
+    this.#before = attempt.over
+    this.#attempt = attempt
+    if (this.#phase.kind !== phase.kind) this.#enter(phase)
+    void this.#open(attempt, before, isUrgent)
+  }
+
+  async #open(attempt: Attempt, before: Promise<void>, isUrgent: boolean): Promise<void> {
+    const { signal } = attempt.abort
+    await before
+    const leave = await this.#services.gate.enter(signal, isUrgent)
+    if (!leave) return attempt.settle()
+    attempt.leave = leave
+    try {
+      // What the link before has left to be written is written first.
+      await this.#auth?.idle()
+      const auth = (await this.#findAuth()) ?? (await AuthState.create(this.#services, this.#facts.id))
+      if (!(await this.#profile.read())) {
+        this.#onClose(attempt, { kind: 'broken' })
+        return this.#services.onGone(this.#facts)
+      }
+      this.#auth = auth
+      attempt.link = await openLink(
+        this.#services,
+        {
+          instanceId: this.#facts.id,
+          auth,
+          behaviour: this.#behaviour,
+          logger: this.#logger,
+          signal,
+          onProfile: (seen) => this.#profile.note(seen),
+        },
+        {
+          onQr: (value, expiresAt) => this.#onQr(attempt, value, expiresAt),
+          onPaired: () => this.#onPaired(attempt, auth),
+          onOpen: () => this.#onOpen(attempt, auth),
+          onPresence: (isOnline) => this.#onPresence(attempt, isOnline),
+          onClose: (close) => this.#onClose(attempt, close),
+        },
+      )
+      if (!attempt.link) this.#onClose(attempt, { kind: 'broken' })
+      else if (signal.aborted) attempt.link.end()
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'the connection could not be opened')
+      this.#onClose(attempt, { kind: error instanceof ProxyFailed ? 'proxy' : 'broken' })
+    }
+  }
+
+  /** Whether a phone has accepted the device, as far as is known without reading. */
+  get #isPaired(): boolean {
+    return this.#auth?.isPaired ?? (this.#facts.pairedAt !== null && this.#facts.loggedOutAt === null)
+  }
+
+  /** The auth state of a pairing, in memory or as it is kept; null when there is none. */
+  async #findAuth(): Promise<AuthState | null> {
+    // A pairing that has ended is being forgotten.
+    await this.#writes.idle()
+    if (this.#auth?.isPaired) return this.#auth
+    return AuthState.load(this.#services, this.#facts.id)
+  }
+
+  // What the link tells; an attempt that was ended on request is not listened to.
+
+  #onQr(attempt: Attempt, value: string, expiresAt: Date): void {
+    attempt.leave()
+    if (attempt !== this.#attempt) return
+    const isFirst = this.#phase.kind !== 'awaiting pairing'
+    if (isFirst) this.#enter({ kind: 'awaiting pairing' })
+    if (this.#phoneNumber === null) this.#tell({ kind: 'qr', value, ordinal: ++this.#qrs, expiresAt })
+    else if (isFirst) void this.#offerCode(attempt, this.#phoneNumber)
+  }
+
+  async #offerCode(attempt: Attempt, phoneNumber: string): Promise<void> {
+    try {
+      const code = await attempt.link?.requestPairingCode(phoneNumber)
+      if (!code || attempt !== this.#attempt) return
+      this.#tell({ kind: 'code', code, expiresAt: new Date(Date.now() + CODE_LIFE_MS) })
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'a pairing code could not be had')
+      attempt.link?.end(error as Error)
+    }
+  }
+
+  #onPaired(attempt: Attempt, auth: AuthState): void {
+    if (attempt !== this.#attempt) return
+    this.#write(async () => {
+      await this.#writePairing(auth)
+      this.#phoneNumber = null
+      this.#tell({ kind: 'succeeded', numberJid: this.#facts.numberJid ?? '' })
+    })
+  }
+
+  #onOpen(attempt: Attempt, auth: AuthState): void {
+    attempt.leave()
+    if (attempt !== this.#attempt) return
+    attempt.openedAt = Date.now()
+    if (this.#facts.pairedAt === null || this.#facts.numberJid !== numberJidOf(auth)) {
+      this.#write(() => this.#writePairing(auth))
+    }
+    // Given up before, it has come back with a new start of the process.
+    if (this.#facts.stopReason !== null) {
+      this.#write(() =>
+        this.#persist(() => writeDesiredState(this.#services.db, this.#facts.id, this.#facts.desiredState)),
+      )
+    }
+    this.#enter({ kind: 'open' })
+    if (this.#onLogoutOver) this.#logOutLink()
+  }
+
+  #onPresence(attempt: Attempt, isOnline: boolean): void {
+    if (attempt !== this.#attempt || isOnline === this.#isOnline) return
+    this.#isOnline = isOnline
+    if (this.#phase.kind === 'open') this.#changed()
+  }
+
+  #onClose(attempt: Attempt, close: Close): void {
+    attempt.leave()
+    attempt.settle()
+    this.#lost(attempt, close)
+  }
+
+  #lost(attempt: Attempt, close: Close): void {
+    if (attempt !== this.#attempt) return
+    this.#attempt = null
+    const wasStable = attempt.openedAt !== null && Date.now() - attempt.openedAt >= STABLE_MS
+    const past = wasStable ? NO_FAILURES : this.#past
+    const isPaired = this.#isPaired
+    const verdict = decide(close, { isPaired, ...past })
+    this.#past = {
+      restarts: past.restarts + Number(verdict.kind === 'restart'),
+      badSessions: past.badSessions + Number(close.kind === 'told' && close.code === 500),
+      failures: past.failures + Number(verdict.kind === 'retry'),
+    }
+    // What no phone has accepted is of no use for the next attempt.
+    if (!this.#auth?.isPaired) this.#auth = null
+    this.#follow(verdict, isPaired)
+  }
+
+  #follow(verdict: Verdict, wasPaired: boolean): void {
+    switch (verdict.kind) {
+      case 'restart':
+        this.#enter({ kind: 'restarting' })
+        // After the pairing has been written.
+        return this.#write(async () => {
+          if (this.#phase.kind === 'restarting' && !this.#attempt) {
+            this.#begin({ kind: 'restarting' }, { isUrgent: true })
+          }
+        })
+      case 'retry':
+        return this.#retry(verdict, verdict.pause)
+      case 'stop':
+        return this.#stop(verdict, wasPaired)
+      case 'log out':
+        return this.#loggedOut()
+    }
+  }
+
+  #retry({ reason, whatsappCode }: Failure, pause: 'short' | 'long'): void {
+    this.#onLogoutOver?.(false)
+    const ms = pauseBefore(this.#past.failures - 1, pause)
+    this.#enter({ kind: 'retrying', reason, whatsappCode, retryAt: new Date(Date.now() + ms) })
+    this.#retryTimer = setTimeout(() => this.#begin({ kind: 'opening' }, { isUrgent: false }), ms)
+  }
+
+  #stop({ reason, whatsappCode, remember }: Extract<Verdict, { kind: 'stop' }>, wasPaired: boolean): void {
+    // Refused for good, it cannot be logged out there: what is left of the pairing is here.
+    if (remember && this.#onLogoutOver) return this.#loggedOut()
+    this.#onLogoutOver?.(false)
+    this.#enter({ kind: 'resting', failure: { reason, whatsappCode } })
+    if (!wasPaired) this.#failPairing({ reason, whatsappCode })
+    if (!remember) return
+    this.#write(() => this.#persist(() => writeStopped(this.#services.db, this.#facts.id, remember, whatsappCode)))
+  }
+
+  #loggedOut(): void {
+    const auth = this.#auth
+    this.#auth = null
+    this.#facts = { ...this.#facts, loggedOutAt: new Date(), stopReason: null, stopWhatsappCode: null, stoppedAt: null }
+    this.#enter({ kind: 'resting', failure: null })
+    this.#write(async () => {
+      await auth?.discard()
+      await this.#persist(() => writeLoggedOut(this.#services.db, this.#facts.id))
+      this.#onLogoutOver?.(true)
+    })
+  }
+
+  // The one place where the phase changes, and what is told of it.
+
+  #enter(phase: Phase): void {
+    const { state: before } = this.status()
+    this.#phase = phase
+    if (phase.kind !== 'open') this.#isOnline = false
+    const { state, reason } = this.status()
+    if (state !== before) this.#since = new Date()
+    const { code, whatsappCode, retryAt } = reason ?? {}
+    this.#logger.info(
+      { state, reason: code, ...(whatsappCode && { whatsappCode }), ...(retryAt && { retryAt }) },
+      'connection changed',
+    )
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.#changes++
+    this.#services.onChange(this.#facts)
+  }
+
+  #tell(step: PairingStep): void {
+    this.#step = step.kind === 'qr' || step.kind === 'code' ? step : null
+    this.#services.onPairingStep(this.#facts.id, step)
+  }
+
+  #failPairing({ reason, whatsappCode }: Failure): void {
+    this.#phoneNumber = null
+    this.#tell({ kind: 'failed', reason: reasonOf(reason, { whatsappCode }) })
+  }
+
+  // Ending, and writing.
+
+  /** Takes leave of the present attempt, which ends on its own then. */
+  #endAttempt(): void {
+    clearTimeout(this.#retryTimer)
+    const attempt = this.#attempt
+    this.#attempt = null
+    if (!this.#auth?.isPaired) this.#auth = null
+    attempt?.abort.abort()
+    attempt?.link?.end()
+  }
+
+  /** Ends what runs, and rests. */
+  async #rest(pairingEndsWith: ReasonCode): Promise<void> {
+    const wasPairing = this.#phase.kind !== 'resting' && !this.#isPaired
+    this.#endAttempt()
+    if (this.#phase.kind !== 'resting' || this.#phase.failure) this.#enter({ kind: 'resting', failure: null })
+    if (wasPairing) this.#failPairing({ reason: pairingEndsWith, whatsappCode: null })
+    await this.#before
+  }
+
+  /** @throws GatewayError INSTANCE_NOT_FOUND when the instance is gone */
+  async #want(desired: Instance['desiredState']): Promise<void> {
+    const written = await writeDesiredState(this.#services.db, this.#facts.id, desired)
+    if (!written) throw instanceNotFound()
+    this.#facts = written
+  }
+
+  /** The number, and the credentials beside it. */
+  async #writePairing(auth: AuthState): Promise<void> {
+    const { db } = this.#services
+    const numberJid = numberJidOf(auth)
+    await this.#persist(() =>
+      auth.writeCreds((sealedCreds) => writePaired(db, this.#facts.id, { numberJid, sealedCreds })),
+    )
+  }
+
+  #write(work: () => Promise<void>): void {
+    this.#writes.run(work).catch((error) => this.#logger.error({ err: error }, 'a fact could not be written'))
+  }
+
+  /** Writes a fact, as often as it takes: a database that is away comes back. Once at least, also when the process ends. */
+  async #persist(write: () => Promise<Instance | undefined>): Promise<void> {
+    for (;;) {
+      try {
+        this.#facts = (await write()) ?? this.#facts
+        return
+      } catch (error) {
+        if (this.#isClosed) throw error
+        this.#logger.warn({ err: error }, 'a fact about the connection could not be written yet')
+        await new Promise((resolve) => setTimeout(resolve, WRITE_AGAIN_MS).unref())
+      }
+    }
+  }
+}
+
+/** The own number, without the device. */
+const numberJidOf = (auth: AuthState): string => (auth.creds.me?.id ?? '').replace(/:\d+@/, '@')

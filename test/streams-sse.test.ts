@@ -1,0 +1,211 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { serviceUnavailable } from '../src/errors.ts'
+import { replyEvents } from '../src/graphql/sse.ts'
+import { seed, type SeededAccount } from './seed.ts'
+import { CONNECTIONS, readSse } from './stream-clients.ts'
+import { startTestGateway, type TestGateway } from './testkit.ts'
+
+const ORIGIN = 'https://app.example.com'
+
+let gateway: TestGateway
+let shop: SeededAccount
+beforeAll(async () => {
+  gateway = await startTestGateway({ corsOrigins: [ORIGIN] })
+  shop = await seed(gateway.services.db).account('shop')
+  await shop.instance('sales')
+})
+afterAll(() => gateway.close())
+
+const EVENTS = 'text/event-stream'
+const ask = (query: string, headers: Record<string, string> = {}, init: RequestInit = {}) =>
+  fetch(`${gateway.url}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: EVENTS, token: shop.token, ...headers },
+    body: JSON.stringify({ query }),
+    ...init,
+  })
+
+/** Reads a body until it contains the text, and lets go of it. */
+async function readUntil(response: Response, text: string): Promise<string> {
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+  let read = ''
+  for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
+    read += part.value
+    if (read.includes(text)) break
+  }
+  await reader?.cancel()
+  return read
+}
+
+describe('a subscription', () => {
+  test('is answered with events by POST and by GET, with the headers of the limit', async () => {
+    const get = `${gateway.url}/graphql?query=${encodeURIComponent(CONNECTIONS)}&variables=${encodeURIComponent('{"names":["sales"]}')}`
+    for (const response of [
+      await ask(CONNECTIONS, { origin: ORIGIN }),
+      await fetch(get, { headers: { accept: EVENTS, authorization: `Bearer ${shop.token}`, origin: ORIGIN } }),
+    ]) {
+      expect(response.status).toBe(200)
+      expect(response.headers.get('content-type')).toBe('text/event-stream; charset=utf-8')
+      expect(response.headers.get('x-ratelimit-limit')).toBe('1000000')
+      expect(response.headers.get('access-control-allow-origin')).toBe(ORIGIN)
+      const text = await readUntil(response, '"SNAPSHOT"')
+      expect(text).toMatch(/^:\n\n(event: next\ndata: {"data":{"connectionChanged":{"kind":"SNAPSHOT".*\n\n)?/)
+    }
+  })
+
+  test.each([
+    ['without a token', { token: '' }, 401, 'UNAUTHENTICATED'],
+    ['with an unknown token', { token: 'unknown' }, 401, 'UNAUTHENTICATED'],
+    ['when events are not accepted', { accept: 'application/json' }, 406, 'BAD_USER_INPUT'],
+    ['when anything is accepted, which is a single answer', { accept: '*/*' }, 406, 'BAD_USER_INPUT'],
+    ['with a body of another type', { 'content-type': 'text/plain' }, 415, 'BAD_USER_INPUT'],
+  ])('is refused with a status %s', async (_how, headers, status, code) => {
+    const response = await ask(CONNECTIONS, headers)
+    expect(response.status).toBe(status)
+    expect(await response.json()).toMatchObject({ errors: [{ extensions: { code } }] })
+  })
+
+  test('takes no token from the query string', async () => {
+    const query = `token=${shop.token}&query=${encodeURIComponent(CONNECTIONS)}`
+    const response = await fetch(`${gateway.url}/graphql?${query}`, { headers: { accept: EVENTS } })
+    expect(response.status).toBe(401)
+    expect(JSON.stringify(gateway.log)).not.toContain(shop.token)
+  })
+
+  test.each([
+    ['a query that is no text', { query: 1 }],
+    ['variables that are no object', { query: CONNECTIONS, variables: [] }],
+    ['a name that is no text', { query: CONNECTIONS, operationName: 1 }],
+  ])('of %s is refused', async (_what, body) => {
+    expect((await ask('', {}, { body: JSON.stringify(body) })).status).toBe(400)
+  })
+})
+
+describe('what is no subscription', () => {
+  const QUERY = '{ instances { name } }'
+  const EVENT = 'event: next\ndata: {"data":{"instances":[{"name":"sales"}]}}\n\nevent: complete\ndata:\n\n'
+
+  test('is answered with one event where nothing else is accepted, and with JSON otherwise', async () => {
+    expect(await (await ask(QUERY)).text()).toBe(`:\n\n${EVENT}`)
+    const both = await ask(QUERY, { accept: `application/json, ${EVENTS}` })
+    expect(both.headers.get('content-type')).toContain('application/json')
+    const subscription = await ask(CONNECTIONS, { accept: `application/json, ${EVENTS}` })
+    expect(subscription.headers.get('content-type')).toContain(EVENTS)
+    await subscription.body?.cancel()
+  })
+
+  test('can be read with the client of graphql-sse, errors of the document included', async () => {
+    const query = readSse(gateway, shop.token, QUERY)
+    expect(await query.ended()).toEqual({ kind: 'complete' })
+    expect(query.results).toEqual([{ data: { instances: [{ name: 'sales' }] } }])
+    const broken = readSse(gateway, shop.token, '{ nothing')
+    expect(await broken.ended()).toEqual({ kind: 'complete' })
+    expect(broken.results[0].errors[0].extensions).toEqual({ code: 'GRAPHQL_PARSE_FAILED' })
+  })
+
+  test('never executes a mutation that comes by GET', async () => {
+    const query = 'mutation { createInstance(input: { name: "by-get" }) { token } }'
+    const response = await fetch(`${gateway.url}/graphql?query=${encodeURIComponent(query)}`, {
+      headers: { accept: EVENTS, token: shop.token },
+    })
+    expect(response.status).toBe(405)
+    expect((await gateway.post('{ instance(name: "by-get") { id } }', shop.token)).data).toEqual({ instance: null })
+  })
+})
+
+describe('a reader that goes away', () => {
+  test('is forgotten', async () => {
+    const response = await ask(CONNECTIONS)
+    await readUntil(response, 'SNAPSHOT')
+    await vi.waitFor(() => expect(gateway.services.sessions.connectionTicks.size).toBe(0))
+  })
+
+  test('is forgotten, too, when it goes while its stream is opened', async () => {
+    const abort = new AbortController()
+    const asked = ask(CONNECTIONS, {}, { signal: abort.signal }).catch(() => 'gone')
+    await new Promise((resolve) => setTimeout(resolve, 3))
+    abort.abort()
+    await asked
+    await vi.waitFor(() => expect(gateway.services.sessions.connectionTicks.size).toBe(0))
+  })
+})
+
+/** A bare server that answers with events, and a client of it that reads when it is told to. */
+async function serve(reply: (response: ServerResponse) => Promise<void>): Promise<Socket> {
+  const server = createServer((_request, response) => void reply(response))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {})
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  onTestFinished(() => void socket.destroy())
+  return socket
+}
+
+describe('the writer of events', () => {
+  test('asks for the next event when the one before was taken, and cuts a reader off that takes nothing', async () => {
+    let asked = 0
+    const events = (async function* () {
+      for (;;) {
+        asked++
+        yield 'x'.repeat(100_000)
+      }
+    })()
+    let replied: Promise<void> = Promise.resolve()
+    let response: ServerResponse | undefined
+    const socket = await serve((serverResponse) => {
+      response = serverResponse
+      return (replied = replyEvents(serverResponse, events, 100))
+    })
+    socket.pause()
+    await vi.waitFor(() => expect(response?.writableNeedDrain).toBe(true))
+    const before = asked
+    // What the network takes by itself, a few megabytes; then nothing more is asked for.
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(asked).toBe(before)
+    expect(response?.writableLength).toBeLessThan(1_000_000)
+    await vi.waitFor(() => expect(response?.destroyed).toBe(true), { timeout: 2_000 })
+    await replied
+    expect((await events.next()).done).toBe(true)
+  })
+
+  test('pings an idle reader', async () => {
+    let end = () => {}
+    const idle = new Promise<void>((resolve) => (end = resolve))
+    const socket = await serve((response) =>
+      replyEvents(
+        response,
+        { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: await idle }) }) },
+        20,
+      ),
+    )
+    let text = ''
+    socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
+    await vi.waitFor(() => expect(text.match(/:\n\n/g)?.length).toBeGreaterThan(3))
+    end()
+    await vi.waitFor(() => expect(text).toContain('event: complete\ndata:\n\n'))
+  })
+
+  test('tells the reason for which the events end, then completes', async () => {
+    const socket = await serve((response) =>
+      replyEvents(
+        response,
+        (async function* () {
+          yield '{"data":{}}'
+          throw serviceUnavailable()
+        })(),
+      ),
+    )
+    let text = ''
+    socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
+    await vi.waitFor(() => expect(text).toContain('complete'))
+    const events = [...text.matchAll(/data: ({.*})/g)].map(([, json = '']) => JSON.parse(json))
+    expect(events).toEqual([
+      { data: {} },
+      { errors: [{ message: 'Service unavailable', extensions: { code: 'SERVICE_UNAVAILABLE', retryAfter: 5 } }] },
+    ])
+  })
+})

@@ -1,0 +1,334 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
+import { rotateAccountToken } from '../src/account/actions.ts'
+import { keepAlive } from '../src/graphql/keep-alive.ts'
+import { seed, type SeededAccount, type SeededInstance } from './seed.ts'
+import { CONNECTIONS, connectWs, wsUrl } from './stream-clients.ts'
+import { startGatewayForTest, startTestGateway, type TestGateway } from './testkit.ts'
+
+const ORIGIN = 'https://app.example.com'
+const PROTOCOL = 'graphql-transport-ws'
+
+let gateway: TestGateway
+let shop: SeededAccount
+let sales: SeededInstance
+beforeAll(async () => {
+  gateway = await startTestGateway({ corsOrigins: [ORIGIN] })
+  shop = await seed(gateway.services.db).account('shop')
+  sales = await shop.instance('sales')
+})
+afterAll(() => gateway.close())
+
+type Opening = { headers?: Record<string, string>; query?: string; protocol?: string | string[]; path?: string }
+
+/** A bare WebSocket, with the messages that came. */
+function open({ headers = {}, query = '', protocol = PROTOCOL }: Opening = {}, to = gateway) {
+  const socket = new WebSocket(`${wsUrl(to)}${query}`, protocol, { headers })
+  onTestFinished(() => socket.terminate())
+  const messages: any[] = []
+  socket.on('message', (data) => messages.push(JSON.parse(String(data)))).on('error', () => {})
+  return {
+    socket,
+    messages,
+    send: (message: object) => socket.send(JSON.stringify(message)),
+    /** Waits for a message. */
+    told: (match: (message: any) => boolean) =>
+      vi.waitFor(
+        () => {
+          const found = messages.find(match)
+          if (!found) throw new Error(`Only ${JSON.stringify(messages)}`)
+          return found
+        },
+        { timeout: 5_000, interval: 5 },
+      ),
+    closed: async () => {
+      const [code, reason] = await once(socket, 'close')
+      return [code, String(reason)]
+    },
+  }
+}
+
+/** The HTTP answer to an upgrade that is refused, or 101. */
+const upgradeStatus = async ({ headers = {}, query = '', protocol = PROTOCOL, path = '/graphql' }: Opening) => {
+  const { hostname, port } = new URL(gateway.url)
+  const asked = request({
+    hostname,
+    port,
+    path: path + query,
+    headers: {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': Buffer.alloc(16).toString('base64'),
+      ...(protocol && { 'sec-websocket-protocol': protocol }),
+      ...headers,
+    },
+  })
+  asked.end()
+  const [response, socket] = await Promise.race([once(asked, 'response'), once(asked, 'upgrade')])
+  if (response.statusCode === 101) socket.destroy()
+  else response.resume()
+  return response.statusCode as number
+}
+
+async function enter(opening: Opening = { headers: { token: shop.token } }, to = gateway) {
+  const peer = open(opening, to)
+  await once(peer.socket, 'open')
+  peer.send({ type: 'connection_init' })
+  await peer.told(({ type }) => type === 'connection_ack')
+  return peer
+}
+
+const subscribe = (id: string, query: string, variables?: object) => ({
+  id,
+  type: 'subscribe',
+  payload: { query, variables },
+})
+
+describe('a connection', () => {
+  test.each<[string, () => Opening]>([
+    ['a token header', () => ({ headers: { token: shop.token } })],
+    ['a bearer', () => ({ headers: { authorization: `Bearer ${shop.token}` } })],
+    ['the query, which is in no log', () => ({ query: `?token=${shop.token}` })],
+    ['a header rather than the query', () => ({ headers: { token: sales.token }, query: '?token=unknown' })],
+    ['an allowed origin', () => ({ headers: { token: shop.token, origin: ORIGIN } })],
+  ])('is let in by %s', async (_how, opening) => {
+    const { send, told, socket } = await enter(opening())
+    send(subscribe('1', '{ instances { name } }'))
+    expect(await told(({ type }) => type === 'next')).toMatchObject({
+      payload: { data: { instances: [{ name: 'sales' }] } },
+    })
+    socket.close()
+    await once(socket, 'close')
+    await vi.waitFor(() => expect(gateway.log.at(-1)).toMatchObject({ msg: 'websocket', path: '/graphql', code: 1005 }))
+    expect(JSON.stringify(gateway.log)).not.toContain(shop.token)
+  })
+
+  test.each<[string, () => Opening, number]>([
+    ['an unknown token', () => ({ headers: { token: 'unknown' } }), 401],
+    ['an unknown token in the query', () => ({ query: '?token=unknown' }), 401],
+    ['a token that cannot be one', () => ({ query: '?token=a%20b' }), 401],
+    ['a foreign origin', () => ({ headers: { token: shop.token, origin: 'https://evil.example.com' } }), 403],
+    ['another subprotocol', () => ({ headers: { token: shop.token }, protocol: 'graphql-ws' }), 400],
+    ['no subprotocol', () => ({ headers: { token: shop.token }, protocol: '' }), 400],
+    ['another path', () => ({ headers: { token: shop.token }, path: '/api/instance/list' }), 404],
+    ['another version', () => ({ headers: { token: shop.token, 'sec-websocket-version': '7' } }), 400],
+    ['all that is needed', () => ({ headers: { token: shop.token } }), 101],
+  ])('with %s is answered with a status', async (_what, opening, status) => {
+    expect(await upgradeStatus(opening())).toBe(status)
+  })
+
+  test.each([
+    ['an unknown token', { token: 'unknown' }],
+    ['no token', {}],
+    ['a token that is no text', { token: 1 }],
+  ])('with %s in its payload is closed for good', async (_what, payload) => {
+    const peer = open()
+    await once(peer.socket, 'open')
+    peer.send({ type: 'connection_init', payload })
+    expect(await peer.closed()).toEqual([4401, 'Invalid token'])
+    expect(peer.messages).toEqual([])
+  })
+
+  test('that says nothing is closed after 3 seconds', async () => {
+    const startedAt = performance.now()
+    expect((await open().closed())[0]).toBe(4408)
+    expect(performance.now() - startedAt).toBeGreaterThan(2_900)
+    expect(performance.now() - startedAt).toBeLessThan(4_000)
+  })
+
+  test('may not ask before it is let in', async () => {
+    const peer = open()
+    await once(peer.socket, 'open')
+    peer.send(subscribe('1', '{ instances { name } }'))
+    expect((await peer.closed())[0]).toBe(4401)
+  })
+
+  test('is limited in its messages: 1 MiB, JSON of the protocol, and text', async () => {
+    const [large, broken, strange] = [await enter(), await enter(), await enter()]
+    large.send(subscribe('1', ' '.repeat(1024 * 1024)))
+    expect((await large.closed())[0]).toBe(1009)
+    broken.socket.send('{')
+    expect((await broken.closed())[0]).toBe(4400)
+    strange.socket.send('{"type":"next","id":"1","payload":{}}')
+    expect((await strange.closed())[0]).toBe(4500)
+  })
+
+  test('has 10 operations at once, and the next when one ends', async () => {
+    const { send, told } = await enter()
+    for (let id = 1; id <= 11; id++) send(subscribe(String(id), CONNECTIONS))
+    const refused = await told(({ type }) => type === 'error')
+    expect(refused.payload[0].extensions.code).toBe('RATE_LIMITED')
+    send({ id: refused.id === '1' ? '2' : '1', type: 'complete' })
+    await vi.waitFor(async () => {
+      const id = `again ${Math.random()}`
+      send(subscribe(id, CONNECTIONS))
+      expect(await told((message) => message.id === id)).toMatchObject({ type: 'next' })
+    })
+  })
+
+  test('is closed when its token is revoked, also without a stream, and a query before that is not answered', async () => {
+    const { db } = gateway.services
+    const { token } = await seed(db).account('rotating')
+    const peer = await enter({ headers: { token } })
+    const closed = peer.closed()
+    await rotateAccountToken(db, 'rotating')
+    peer.send(subscribe('1', '{ viewer { kind } }'))
+    expect(await closed).toEqual([4401, 'Invalid token'])
+    expect(peer.messages.map(({ type }) => type)).toEqual(['connection_ack'])
+  })
+})
+
+describe('failed authentications', () => {
+  test('are limited by address, in payloads as in headers', async () => {
+    const fresh = await startGatewayForTest()
+    const guess = async () => {
+      const peer = open({}, fresh)
+      await once(peer.socket, 'open')
+      peer.send({ type: 'connection_init', payload: { token: 'unknown' } })
+      return peer.closed()
+    }
+    const closes = await Promise.all(Array.from({ length: 61 }, guess))
+    expect(closes.filter(([, reason]) => reason === 'Invalid token')).toHaveLength(60)
+    expect(closes).toContainEqual([4401, 'Rate limit exceeded. Try again later.'])
+    expect((await fresh.get('/api/instance/list', 'unknown')).status).toBe(429)
+  })
+})
+
+describe('an operation', () => {
+  const LIMIT = 100
+  const start = async () => {
+    const limited = await startGatewayForTest({ rateLimitPerMinute: LIMIT })
+    const account = await seed(limited.services.db).account('limited')
+    await account.instance('sales')
+    return { limited, account, peer: await enter({ headers: { token: account.token } }, limited) }
+  }
+
+  test('is counted by its root fields, and tells the state of the minute in its extensions', async () => {
+    const { limited, account, peer } = await start()
+    peer.send(subscribe('1', '{ a: viewer { kind } b: viewer { kind } }'))
+    const extensions = {
+      limit: LIMIT,
+      remaining: LIMIT - 2,
+      resetAt: expect.stringMatching(/:\d\d\.000Z$/),
+      retryAfter: 0,
+    }
+    expect((await peer.told(({ id, type }) => id === '1' && type === 'next')).payload.extensions).toEqual(extensions)
+    peer.send(subscribe('2', CONNECTIONS))
+    expect((await peer.told(({ id }) => id === '2')).payload.extensions).toEqual({ ...extensions, remaining: 97 })
+    const response = await limited.get('/api/instance/list', account.token)
+    expect(response.headers.get('x-ratelimit-remaining')).toBe('96')
+    peer.send(subscribe('3', '{'))
+    expect((await peer.told(({ id }) => id === '3')).payload[0].extensions).toEqual({ code: 'GRAPHQL_PARSE_FAILED' })
+    await limited.services.limiter.charge(`account:${account.id}`, 95)
+    peer.send(subscribe('4', '{ viewer { kind } }'))
+    const { payload } = await peer.told(({ id }) => id === '4')
+    expect(payload.errors[0]).toMatchObject({
+      message: 'Rate limit exceeded. Try again later.',
+      extensions: { code: 'RATE_LIMITED', limit: LIMIT, remaining: 0, retryAfter: expect.any(Number) },
+    })
+    expect(payload.extensions).toMatchObject({ remaining: 0, retryAfter: payload.errors[0].extensions.retryAfter })
+  })
+
+  test('may be a mutation', async () => {
+    const { client } = connectWs(gateway, shop.token)
+    const query = 'mutation { createInstance(input: { name: "by-socket" }) { instance { name } } }'
+    const { value } = await client.iterate({ query }).next()
+    expect(value?.data).toEqual({ createInstance: { instance: { name: 'by-socket' } } })
+    await gateway.services.db.deleteFrom('instances').where('name', '=', 'by-socket').execute()
+  })
+
+  test.each([
+    ['{ nothing }', 'GRAPHQL_VALIDATION_FAILED'],
+    [`{ ${Array.from({ length: 21 }, (_, index) => `a${index}: viewer { kind }`).join(' ')} }`, 'QUERY_TOO_COMPLEX'],
+    ['query ($n: [String!]!) { instances(names: $n) { name } }', 'BAD_USER_INPUT'],
+    ['query A { viewer { kind } } query B { viewer { kind } }', 'BAD_USER_INPUT'],
+  ])('is refused by the rules of HTTP: %s', async (query, code) => {
+    const { send, told, socket } = await enter()
+    send(subscribe('1', query))
+    const { payload } = await told(({ id }) => id === '1')
+    const [error] = Array.isArray(payload) ? payload : payload.errors
+    expect(error.extensions).toMatchObject({ code })
+    expect(error.extensions.http).toBeUndefined()
+    expect(socket.readyState).toBe(WebSocket.OPEN)
+  })
+})
+
+describe('what is no WebSocket', () => {
+  const upgrading = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAMAAABkAAQAAP__' }
+  const ask = async (path: string, method: string, body = '') => {
+    const { hostname, port } = new URL(gateway.url)
+    const headers = { ...upgrading, token: shop.token, 'content-type': 'application/json' }
+    const asked = request({ hostname, port, path, method, headers: { ...headers, 'content-length': body.length } })
+    asked.end(body)
+    const [response] = await once(asked, 'response')
+    let text = ''
+    for await (const chunk of response) text += chunk
+    return [response.statusCode, JSON.parse(text)]
+  }
+
+  test('is served as if it had not offered another protocol', async () => {
+    expect(await ask('/api/instance/list', 'GET')).toMatchObject([200, { success: true }])
+    const query = JSON.stringify({ query: '{ instances { name } }' })
+    expect(await ask('/graphql', 'POST', query)).toEqual([200, { data: { instances: [{ name: 'sales' }] } }])
+  })
+
+  test('a client that breaks off in the middle of an upgrade harms nobody', async () => {
+    const { hostname, port } = new URL(gateway.url)
+    for (let index = 0; index < 20; index++) {
+      const socket = connect(Number(port), hostname)
+      socket.write(
+        `GET /graphql?token=${shop.token} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: ${PROTOCOL}\r\n\r\n`,
+      )
+      await new Promise((resolve) => setTimeout(resolve, index % 3))
+      socket.resetAndDestroy()
+    }
+    expect((await gateway.get('/health/live')).status).toBe(200)
+  })
+})
+
+describe('a client that does not read', () => {
+  test('and asks on and on is cut off', async () => {
+    const { socket } = await enter()
+    socket.pause()
+    const closed = once(socket, 'close')
+    const message = JSON.stringify({ type: 'ping', payload: { text: 'x'.repeat(100_000) } })
+    for (let index = 0; index < 300; index++) socket.send(message)
+    await vi.waitFor(() => expect(socket.bufferedAmount).toBe(0), { timeout: 5_000 }).catch(() => undefined)
+    socket.resume()
+    expect((await closed)[0]).toBe(1006)
+  })
+
+  test('answers no ping, and is cut off', async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+    onTestFinished(() => server.close())
+    await once(server, 'listening')
+    server.on('connection', (socket) => keepAlive(socket, 50))
+    const { port } = server.address() as AddressInfo
+    const [reading, silent] = [new WebSocket(`ws://127.0.0.1:${port}`), new WebSocket(`ws://127.0.0.1:${port}`)]
+    onTestFinished(() => reading.terminate())
+    await Promise.all([once(reading, 'open'), once(silent, 'open')])
+    silent.pause()
+    await vi.waitFor(() => expect(server.clients.size).toBe(1))
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(reading.readyState).toBe(WebSocket.OPEN)
+    silent.terminate()
+  })
+})
+
+test('pings of a client are answered', async () => {
+  const { socket, send, told } = await enter()
+  socket.ping('hello')
+  const [data] = await once(socket, 'pong')
+  expect(String(data)).toBe('hello')
+  send({ type: 'ping' })
+  await told(({ type }) => type === 'pong')
+})
+
+test('nothing is listened to when all readers have gone', async () => {
+  const { sessions } = gateway.services
+  await vi.waitFor(() => expect(sessions.connectionTicks.size + sessions.pairingSteps.size).toBe(0))
+})
