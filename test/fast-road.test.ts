@@ -310,7 +310,7 @@ test('a connection is never kept: it is asked of the registry each time', async 
   const query = '{ instance(name: "bare") { name connection { state } } }'
   await post({ query })
   await post({ query })
-  const real = sessions.statusOf
+  const real = sessions.statusOf.bind(sessions)
   const statusOf = vi.spyOn(sessions, 'statusOf')
   statusOf.mockImplementation((instance) => ({ ...real(instance), state: 'connected' }))
   try {

@@ -4,7 +4,7 @@ import { alignByKey } from '../db/align.ts'
 import type { DB } from '../db/types.ts'
 import type { AccountRows } from '../read-model/account-rows.ts'
 import type { InstanceRecord } from '../read-model/instance-record.ts'
-import { visibleById, visibleInstances } from '../read-model/visible.ts'
+import { visibleAfter, visibleById, visibleInstances } from '../read-model/visible.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 import { type Position, writeCursor } from './cursor.ts'
 import type { NameFilter } from './filter.ts'
@@ -36,7 +36,7 @@ export const createInstanceLoaders = (
   ),
   /** One statement a page, however often it is asked for. */
   instancePage: new DataLoader<PageKey, Page, string>(
-    track((keys) => Promise.all(keys.map((key) => readPage(db, viewer, key)))),
+    track((keys) => Promise.all(keys.map((key) => readPage(db, viewer, key, remembered())))),
     { cacheKeyFn: ({ first, after }) => `${first}:${after ? writeCursor(after) : ''}` },
   ),
   instanceById: new DataLoader(
@@ -52,8 +52,16 @@ const rowsOf = async (records: Promise<readonly InstanceRecord[]>): Promise<Inst
   (await records).map(({ instance }) => instance)
 
 /** One more than asked for tells whether more follow. */
-async function readPage(db: Kysely<DB>, viewer: Viewer, { first, after }: PageKey): Promise<Page> {
-  const instances = await listInstancesAfter(db, viewer, { first: first + 1, after })
+async function readPage(
+  db: Kysely<DB>,
+  viewer: Viewer,
+  { first, after }: PageKey,
+  account: AccountRows | null,
+): Promise<Page> {
+  const wanted = { first: first + 1, after }
+  const instances = account
+    ? await rowsOf(visibleAfter(account, viewer, wanted))
+    : await listInstancesAfter(db, viewer, wanted)
   return { instances: instances.slice(0, first), hasNextPage: instances.length > first }
 }
 

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { type Account, listAccountsById } from '../account/queries.ts'
 import type { DB } from '../db/types.ts'
+import { compareAge } from '../instance/cursor.ts'
 import { type Instance, listInstances, listInstancesById } from '../instance/queries.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 import { BLOCK_BATCHES, type BlockName, type Blocks } from './blocks.ts'
@@ -161,7 +162,4 @@ export class AccountRows {
   }
 }
 
-/** The order of every list: creation time, then id. */
-function byAge({ instance: a }: InstanceRecord, { instance: b }: InstanceRecord): number {
-  return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1)
-}
+const byAge = (a: InstanceRecord, b: InstanceRecord): number => compareAge(a.instance, b.instance)

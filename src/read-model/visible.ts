@@ -1,3 +1,4 @@
+import { compareAge, type Position } from '../instance/cursor.ts'
 import type { NameFilter } from '../instance/filter.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 import type { AccountRows } from './account-rows.ts'
@@ -17,6 +18,29 @@ export async function visibleById(
   return viewer.kind === 'account'
     ? records
     : records.map((record) => (record?.instance.id === viewer.instanceId ? record : null))
+}
+
+/** The first instances after a position in the order of the list. */
+export async function visibleAfter(
+  account: AccountRows,
+  viewer: Viewer,
+  { first, after }: { first: number; after: Position | null },
+): Promise<readonly InstanceRecord[]> {
+  const records = await visibleInstances(account, viewer, 'all')
+  const start = after ? firstIndex(records, ({ instance }) => compareAge(instance, after) > 0) : 0
+  return records.slice(start, start + first)
+}
+
+/** Where in a sorted list a condition begins to hold: a few looks, however long the list. */
+function firstIndex<Item>(sorted: readonly Item[], holds: (item: Item) => boolean): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (holds(sorted[middle] as Item)) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 /** What a filter selects, oldest first. */
