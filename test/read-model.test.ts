@@ -59,6 +59,22 @@ describe('a client reads what it has written', () => {
     120_000,
   )
 
+  test('since a write is over only when the memory has heard of it', async () => {
+    const gateway = await startGatewayForTest()
+    const { db, readModel } = gateway.services
+    const { id } = await (await seed(db).account('shop')).instance('sales')
+    const drop = vi.spyOn(readModel, 'drop')
+    onTestFinished(() => drop.mockRestore())
+    const write = (on: Kysely<DB>) =>
+      on.updateTable('instances').set({ profile_name: 'Loja' }).where('id', '=', id).execute()
+    for (let round = 1; round <= 20; round++) {
+      await write(db)
+      expect(drop).toHaveBeenCalledTimes(2 * round - 1)
+      await db.transaction().execute(write)
+      expect(drop).toHaveBeenCalledTimes(2 * round)
+    }
+  })
+
   test('also that an instance is gone, and its token with it', async () => {
     const gateway = await startGatewayForTest()
     const shop = await seed(gateway.services.db).account('shop')
