@@ -3,8 +3,8 @@ import type { BlockName, Blocks } from './blocks.ts'
 
 /** Objects and strings of a row beside its text, measured: see the benchmark's memory per account. */
 const ROW_OVERHEAD_BYTES = 400
-/** Texts of one instance that are kept at most, one a selection. */
-const MAX_TEXTS = 4
+/** Selections of which the written bytes are kept at most. */
+const MAX_SELECTIONS = 4
 
 type Loading = Partial<Record<BlockName, Promise<void>>>
 
@@ -16,7 +16,7 @@ export class InstanceRecord {
   readonly instance: Instance
   readonly blocks: Partial<Blocks> = {}
   readonly #loading: Loading = {}
-  readonly #texts = new Map<object, readonly string[]>()
+  readonly #written = new Map<object, readonly Buffer[]>()
   readonly #onGrow: ((bytes: number) => void) | undefined
   #bytes = 0
 
@@ -54,19 +54,19 @@ export class InstanceRecord {
     if (this.#onGrow) this.#grow(sizeOf(block))
   }
 
-  /** The texts of a selection, made when they are first asked for. `selection` is their name. */
-  texts(selection: object, make: () => readonly string[]): readonly string[] {
-    const known = this.#texts.get(selection)
+  /** The rows as a selection writes them, in parts; written when they are first asked for. */
+  written(selection: object, write: () => readonly string[]): readonly Buffer[] {
+    const known = this.#written.get(selection)
     if (known) return known
-    const texts = make()
-    const [oldest] = this.#texts.keys()
-    if (this.#texts.size >= MAX_TEXTS && oldest) {
-      this.#grow(-lengthOf(this.#texts.get(oldest)))
-      this.#texts.delete(oldest)
+    const written = write().map((text) => Buffer.from(text))
+    const [oldest] = this.#written.keys()
+    if (this.#written.size >= MAX_SELECTIONS && oldest) {
+      this.#grow(-lengthOf(this.#written.get(oldest)))
+      this.#written.delete(oldest)
     }
-    this.#texts.set(selection, texts)
-    this.#grow(lengthOf(texts))
-    return texts
+    this.#written.set(selection, written)
+    this.#grow(lengthOf(written))
+    return written
   }
 
   #grow(bytes: number): void {
@@ -77,5 +77,5 @@ export class InstanceRecord {
 
 const sizeOf = (row: object): number => ROW_OVERHEAD_BYTES + 2 * JSON.stringify(row).length
 
-const lengthOf = (texts: readonly string[] = []): number =>
-  texts.reduce((bytes, text) => bytes + text.length, ROW_OVERHEAD_BYTES)
+const lengthOf = (written: readonly Buffer[] = []): number =>
+  written.reduce((bytes, part) => bytes + part.length, ROW_OVERHEAD_BYTES)

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { badUserInput, instanceNotFound } from '../errors.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
+import type { Pieces } from '../http/pieces.ts'
 import { replyEmpty, replyJson } from '../http/reply.ts'
 import { type NameFilter, parseInstanceNameQuery } from '../instance/filter.ts'
 import { createLoaders, type Loaders } from '../loaders.ts'
@@ -38,7 +39,7 @@ export async function listInstances(
   const records = await recordsOf(services, viewer, filter)
   if (filter !== 'all' && filter.length === 1 && records.length === 0) throw instanceNotFound()
 
-  const body = Buffer.from(listBody(records.map((record) => itemOf(record, services.sessions))))
+  const body = listBody(records, (record, pieces) => writeItem(record, pieces, services.sessions))
   const etag = etagOf(principal, body)
   response.setHeader('ETag', etag)
   if (matchesEtag(request.headers['if-none-match'], etag)) replyEmpty(response, 304)
@@ -74,11 +75,14 @@ async function loadRecords(loaders: Loaders, filter: NameFilter): Promise<Instan
   )
 }
 
-/** The name of the texts of an item that are kept with its record. */
+/** The selection that an item is, for what is kept with its record. */
 const ITEM = {}
 
-function itemOf(record: InstanceRecord, sessions: SessionRegistry): string {
+function writeItem(record: InstanceRecord, body: Pieces, sessions: SessionRegistry): void {
   const { instance, blocks } = record
-  const [before, after] = record.texts(ITEM, () => itemTexts(instance, blocks as Blocks))
-  return before + connectionText(sessions.statusOf(instance)) + after
+  const [before, after] = record.written(ITEM, () => itemTexts(instance, blocks as Blocks))
+  if (!before || !after) return
+  body.add(before)
+  body.add(connectionText(sessions.statusOf(instance)))
+  body.add(after)
 }

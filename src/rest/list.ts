@@ -1,12 +1,17 @@
 import type { ConnectionStatus } from '../connection/state.ts'
+import { Pieces, writeList } from '../http/pieces.ts'
 import { defaultWebhookOf } from '../integration/queries.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { Blocks } from '../read-model/blocks.ts'
 
-/** The documented body of `GET /api/instance/list`, of items that are written already. */
-export function listBody(items: readonly string[]): string {
+/** The documented body of `GET /api/instance/list`; `writeItem` adds each item. */
+export function listBody<Item>(items: readonly Item[], writeItem: (item: Item, body: Pieces) => void): Buffer {
   const message = items.length === 1 ? '1 Instance found' : `${items.length} Instances found`
-  return `{"success":true,"message":"${message}","instances":[${items.join(',')}],"meta":{"total":${items.length}}}`
+  const body = new Pieces()
+  body.add(`{"success":true,"message":"${message}","instances":`)
+  writeList(body, items, (item) => writeItem(item, body))
+  body.add(`,"meta":{"total":${items.length}}}`)
+  return body.join()
 }
 
 /** What an item's rows say, in two texts: before and after its connection. */

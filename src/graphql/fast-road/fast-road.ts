@@ -1,11 +1,13 @@
 import type { ServerResponse } from 'node:http'
 import type { DocumentNode, GraphQLSchema } from 'graphql'
+import { Pieces, writeList } from '../../http/pieces.ts'
 import { replyJson } from '../../http/reply.ts'
+import type { Instance } from '../../instance/queries.ts'
 import { visibleInstances } from '../../read-model/visible.ts'
 import { tenantOf, type Viewer } from '../../viewer/viewer.ts'
 import type { Call } from '../call.ts'
 import { type Asked, Plan } from './plan.ts'
-import { orNull } from './writers.ts'
+import { oneByte, orNull } from './readers.ts'
 
 /** The answer's type by the `Accept` of the request; any other one is weighed by the general road. */
 const MEDIA_TYPES = new Map([
@@ -60,9 +62,9 @@ export function createFastRoad(
       const found = planOf(params)
       const asked = found && orNull(() => found.plan.ask(viewer, found.parameters.variables))
       if (!asked) return false
-      const json = await write(call, viewer, asked).catch(() => null)
-      if (json === null) return false
-      reply(response, json, mediaType)
+      const body = await write(call, viewer, asked).catch(() => null)
+      if (!body) return false
+      replyJson(response, 200, body, `${mediaType}; charset=utf-8`)
       return true
     },
   }
@@ -78,29 +80,29 @@ const isPlainRequest = (body: object): body is Parameters => {
   )
 }
 
-const reply = (response: ServerResponse, json: string, mediaType: string): void =>
-  replyJson(response, 200, Buffer.from(json), `${mediaType}; charset=utf-8`)
-
 /** The body, or null where there is no memory to answer from. Rejects with what the general road will meet again. */
-async function write(call: Call, viewer: Viewer, asked: readonly Asked[]): Promise<string | null> {
+async function write(call: Call, viewer: Viewer, asked: readonly Asked[]): Promise<Buffer | null> {
   const { readModel, sessions } = call.services
   if (!readModel.isCurrent()) return null
   await call.charge(viewer, Math.max(1, asked.length))
-  const remembered = () => readModel.account(tenantOf(viewer))
-  const fields: string[] = []
-  for (const root of asked) {
-    const key = JSON.stringify(root.key)
+  const statusOf = (instance: Instance) => sessions.statusOf(instance)
+  const body = new Pieces()
+  body.add('{"data":{')
+  for (const [index, root] of asked.entries()) {
+    body.add(`${index === 0 ? '' : ','}${JSON.stringify(oneByte(root.key))}:`)
     if (root.name === '__typename') {
-      fields.push(`${key}:"Query"`)
+      body.add('"Query"')
       continue
     }
     const { filter, selection } = root
-    const account = remembered()
+    const account = readModel.account(tenantOf(viewer))
     if (!account) return null
     const records = await visibleInstances(account, viewer, filter)
     await account.load(records, selection.blocks)
-    const written = records.map((record) => selection.write(record, () => sessions.statusOf(record.instance)))
-    fields.push(`${key}:${root.name === 'instances' ? `[${written.join(',')}]` : (written[0] ?? 'null')}`)
+    if (root.name === 'instances') writeList(body, records, (record) => selection.write(record, body, statusOf))
+    else if (records[0]) selection.write(records[0], body, statusOf)
+    else body.add('null')
   }
-  return `{"data":{${fields.join(',')}}}`
+  body.add('}}')
+  return body.join()
 }

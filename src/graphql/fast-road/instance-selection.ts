@@ -1,10 +1,12 @@
 import { type FieldNode, type GraphQLObjectType, isObjectType } from 'graphql'
 import type { ConnectionStatus } from '../../connection/state.ts'
+import type { Pieces } from '../../http/pieces.ts'
+import type { Instance } from '../../instance/queries.ts'
 import { defaultWebhookOf } from '../../integration/queries.ts'
 import type { BlockName, Blocks } from '../../read-model/blocks.ts'
 import type { InstanceRecord } from '../../read-model/instance-record.ts'
 import type { Written } from './plan.ts'
-import { fieldWriter, NotPlain, subfieldsOf, valueWriter, type Write } from './writers.ts'
+import { fieldReader, NotPlain, oneByte, type Read, subfieldsOf, valueReader } from './readers.ts'
 
 /** Fields that are columns of the instance itself. */
 const OWN_FIELDS = new Set(['__typename', 'id', 'name', 'createdAt', 'updatedAt'])
@@ -31,7 +33,7 @@ export class InstanceSelection {
   readonly blocks: readonly BlockName[]
   /** Around each connection: one list more than there are connections. */
   readonly #around: Part[][] = [[]]
-  readonly #connections: Write[] = []
+  readonly #connections: Read[] = []
 
   constructor(written: Written, nodes: readonly FieldNode[]) {
     const type = written.schema.getType('Instance')
@@ -39,33 +41,36 @@ export class InstanceSelection {
     const blocks = new Set<BlockName>()
     let prefix = '{'
     for (const [key, fieldNodes] of subfieldsOf(written, type, nodes)) {
-      this.#addText(`${prefix}${JSON.stringify(key)}:`)
+      this.#addText(`${prefix}${JSON.stringify(oneByte(key))}:`)
       prefix = ','
       const name = fieldNodes[0]?.name.value ?? ''
       const blockField = Object.hasOwn(BLOCK_FIELDS, name) ? BLOCK_FIELDS[name] : undefined
       if (name === 'connection') {
-        this.#connections.push(blockWriter(written, type, name, fieldNodes))
+        this.#connections.push(blockReader(written, type, name, fieldNodes))
         this.#around.push([])
       } else if (blockField) {
-        const write = blockWriter(written, type, name, fieldNodes)
+        const read = blockReader(written, type, name, fieldNodes)
         blocks.add(blockField.block)
-        this.#around.at(-1)?.push((record) => write(blockField.of(record.blocks)))
+        this.#around.at(-1)?.push((record) => JSON.stringify(read(blockField.of(record.blocks))))
       } else if (OWN_FIELDS.has(name)) {
-        const write = fieldWriter(written, type, fieldNodes)
-        this.#around.at(-1)?.push((record) => write(record.instance))
+        const read = fieldReader(written, type, fieldNodes)
+        this.#around.at(-1)?.push((record) => JSON.stringify(read(record.instance)))
       } else throw new NotPlain()
     }
     this.#addText(prefix === '{' ? '{}' : '}')
     this.blocks = [...blocks]
   }
 
-  write(record: InstanceRecord, statusOf: () => ConnectionStatus): string {
-    const texts = record.texts(this, () => this.#textsOf(record))
-    let json = texts[0] ?? ''
-    if (this.#connections.length === 0) return json
-    const status = statusOf()
-    for (const [index, write] of this.#connections.entries()) json += write(status) + texts[index + 1]
-    return json
+  write(record: InstanceRecord, body: Pieces, statusOf: (instance: Instance) => ConnectionStatus): void {
+    const [first, ...others] = record.written(this, () => this.#textsOf(record))
+    if (first) body.add(first)
+    if (this.#connections.length === 0) return
+    const status = statusOf(record.instance)
+    for (const [index, read] of this.#connections.entries()) {
+      body.add(JSON.stringify(read(status)))
+      const after = others[index]
+      if (after) body.add(after)
+    }
   }
 
   #addText(text: string): void {
@@ -77,8 +82,8 @@ export class InstanceSelection {
   }
 }
 
-function blockWriter(written: Written, type: GraphQLObjectType, name: string, nodes: readonly FieldNode[]): Write {
+function blockReader(written: Written, type: GraphQLObjectType, name: string, nodes: readonly FieldNode[]): Read {
   const field = type.getFields()[name]
   if (!field || field.args.length > 0) throw new NotPlain()
-  return valueWriter(written, field.type, nodes)
+  return valueReader(written, field.type, nodes)
 }

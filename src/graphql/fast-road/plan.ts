@@ -17,7 +17,7 @@ import { filterOfNames } from '../../instance/names.ts'
 import type { Viewer } from '../../viewer/viewer.ts'
 import { fragmentsOf } from '../root-fields.ts'
 import { InstanceSelection } from './instance-selection.ts'
-import { NotPlain, orNull } from './writers.ts'
+import { NotPlain, orNull } from './readers.ts'
 
 /** Selections of one document, which differ in what its @skip and @include say. */
 const MAX_VARIANTS = 16
