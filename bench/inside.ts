@@ -1,11 +1,14 @@
 // A gateway in a process of its own that can be looked into: statements per request, and memory per cached account.
 // Prints JSON. Run with --expose-gc.
+import { setTimeout } from 'node:timers/promises'
 import { pino } from 'pino'
 import { readConfig } from '../src/config.ts'
 import { startGateway } from '../src/gateway.ts'
 import { type Work, worksOf } from './works.ts'
 
 const WARM_REQUESTS = 10
+/** What a start still asks of the database is not the request's. */
+const SETTLE_MS = 1_500
 
 export type Inside = {
   /** Per work: statements of the first request of an account, and of one after it. */
@@ -39,6 +42,7 @@ async function countStatements(work: Work): Promise<{ cold: number; warm: number
   const gateway = await open()
   try {
     const token = tokenOf.get(work.instances) ?? ''
+    await setTimeout(SETTLE_MS)
     statements = 0
     await ask(gateway.url, work, token)
     const cold = statements

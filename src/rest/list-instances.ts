@@ -13,7 +13,7 @@ import type { Services } from '../services.ts'
 import type { SessionRegistry } from '../session/registry.ts'
 import { identify, refuse } from '../viewer/identify.ts'
 import { principalOf, tenantOf, type Viewer } from '../viewer/viewer.ts'
-import { etagOf, matchesEtag } from './etag.ts'
+import { digestOf, etagOf, matchesEtag } from './etag.ts'
 import { connectionText, itemTexts, listBody } from './list.ts'
 
 /**
@@ -39,8 +39,9 @@ export async function listInstances(
   const records = await recordsOf(services, viewer, filter)
   if (filter !== 'all' && filter.length === 1 && records.length === 0) throw instanceNotFound()
 
-  const body = listBody(records, (record, pieces) => writeItem(record, pieces, services.sessions))
-  const etag = etagOf(principal, body)
+  const tagged: string[] = []
+  const body = listBody(records, (record, pieces) => writeItem(record, pieces, tagged, services.sessions))
+  const etag = etagOf(principal, tagged)
   response.setHeader('ETag', etag)
   if (matchesEtag(request.headers['if-none-match'], etag)) replyEmpty(response, 304)
   else replyJson(response, 200, body)
@@ -75,14 +76,19 @@ async function loadRecords(loaders: Loaders, filter: NameFilter): Promise<Instan
   )
 }
 
-/** The selection that an item is, for what is kept with its record. */
+/** The selection that an item is, for what is kept with its record: its two texts, and what stands for them in a tag. */
 const ITEM = {}
 
-function writeItem(record: InstanceRecord, body: Pieces, sessions: SessionRegistry): void {
+function writeItem(record: InstanceRecord, body: Pieces, tagged: string[], sessions: SessionRegistry): void {
   const { instance, blocks } = record
-  const [before, after] = record.written(ITEM, () => itemTexts(instance, blocks as Blocks))
-  if (!before || !after) return
+  const [before, after, digest] = record.written(ITEM, () => {
+    const texts = itemTexts(instance, blocks as Blocks)
+    return [...texts, digestOf(texts.join(''))]
+  })
+  if (!before || !after || !digest) return
+  const connection = connectionText(sessions.statusOf(instance))
   body.add(before)
-  body.add(connectionText(sessions.statusOf(instance)))
+  body.add(connection)
   body.add(after)
+  tagged.push(digest.toString('latin1'), connection)
 }
