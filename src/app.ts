@@ -40,9 +40,12 @@ export function createApp(services: Services): App {
     const { path, query } = targetOf(request.url ?? '/')
     switch (path) {
       case '/health/live':
-        return replyLive(response)
       case '/health/ready':
-        return replyReady(response, services, isStopping)
+        if (request.method !== 'GET' && request.method !== 'HEAD') {
+          response.setHeader('Allow', 'GET, HEAD')
+          return replyError(response, 405, 'Method not allowed')
+        }
+        return path === '/health/live' ? replyLive(response) : replyReady(response, services, isStopping)
       case '/graphql':
         return handleGraphQL(request, response, { query, requestId })
       default:
@@ -60,7 +63,9 @@ export function createApp(services: Services): App {
       response.once('close', () => {
         const ms = Math.round(performance.now() - startedAt)
         const { path } = targetOf(request.url ?? '/')
-        logger.info({ requestId, method: request.method, path, status: response.statusCode, ms }, 'request')
+        // Of an answer that did not get through, nobody has seen the status.
+        const outcome = response.writableFinished ? { status: response.statusCode } : { aborted: true }
+        logger.info({ requestId, method: request.method, path, ...outcome, ms }, 'request')
       })
       route(request, response, requestId).catch((failure) => {
         const error = presentFailure(failure, requestId, logger)

@@ -19,7 +19,7 @@ export function banner(
     '',
     graphiql ? `  GraphiQL:  ${url}/graphql` : `  GraphQL:   ${url}/graphql`,
     ...(databaseUrl ? [] : EMBEDDED.map((line) => `  ${line}`)),
-    ...introduce(contact).map((line) => `  ${line}`),
+    ...introduce(contact, databaseUrl === null).map((line) => `  ${line}`),
     '',
     '  REST:',
     `    curl -H 'token: ${token}' '${url}/api/instance/list'`,
@@ -30,14 +30,14 @@ export function banner(
   ].join('\n')
 }
 
-function introduce(contact: FirstContact): string[] {
+function introduce(contact: FirstContact, isEmbedded: boolean): string[] {
   switch (contact.kind) {
     case 'demo made':
       return [
         `Token:     ${contact.token}`,
         '           It is the TokenAccount of the account "demo" and is shown this once.',
         '           The account has four sample instances, connected to nothing. Start with',
-        '           DEMO=false on a new DATA_DIR to begin empty.',
+        `           DEMO=false on ${isEmbedded ? 'a new DATA_DIR' : 'an empty database'} to begin empty.`,
       ]
     case 'demo exists':
       return [

@@ -6,6 +6,8 @@ import {
   SetWebhookDocument,
   UpdateSettingsDocument,
 } from './generated/graphql.ts'
+import { deleteAccount, rotateAccountToken } from '../src/account/actions.ts'
+import { listTokens } from '../src/token/queries.ts'
 import { type SeededAccount, seed } from './seed.ts'
 import { hasPostgres, startTestGateway, type TestGateway } from './testkit.ts'
 
@@ -88,6 +90,24 @@ describe.skipIf(!hasPostgres)('concurrent writers', () => {
       expect(
         await gateway.services.db.selectFrom('webhooks').selectAll().where('instance_id', '=', id).execute(),
       ).toEqual([])
+    }
+  })
+
+  test('of the token of one account leave one that is alive', async () => {
+    const { db } = gateway.services
+    const { id } = await seed(db).account('rotated')
+    const rotations = await Promise.all(Array.from({ length: 6 }, () => rotateAccountToken(db, 'rotated')))
+    const alive = (await listTokens(db, id)).filter(({ revokedAt }) => revokedAt === null)
+    expect([rotations.length, alive.length]).toEqual([6, 1])
+  })
+
+  test('of the token of an account that is deleted are told that it is not there', async () => {
+    const { db } = gateway.services
+    for (let round = 0; round < 10; round++) {
+      await seed(db).account('gone')
+      const [rotated] = await Promise.allSettled([rotateAccountToken(db, 'gone'), deleteAccount(db, 'gone')])
+      const refusal = rotated.status === 'rejected' ? rotated.reason.code : null
+      expect([null, 'BAD_USER_INPUT']).toContain(refusal)
     }
   })
 

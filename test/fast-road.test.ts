@@ -311,11 +311,15 @@ test('a connection is never kept: it is asked of the registry each time', async 
   await post({ query })
   await post({ query })
   const real = sessions.statusOf.bind(sessions)
+  const tag = async () => (await gateway.get('/api/instance/list?instanceName=bare', shop.token)).headers.get('etag')
+  const tagAtRest = await tag()
+  expect(await tag()).toBe(tagAtRest)
   const statusOf = vi.spyOn(sessions, 'statusOf')
   statusOf.mockImplementation((instance) => ({ ...real(instance), state: 'connected' }))
   try {
     expect((await post({ query })).body).toContain('CONNECTED')
     const list = await gateway.get('/api/instance/list?instanceName=bare', shop.token)
+    expect(list.headers.get('etag')).not.toBe(tagAtRest)
     expect(await list.json()).toMatchObject({
       instances: [{ status: 'connected', connection: { state: 'connected' } }],
     })

@@ -114,6 +114,38 @@ describe('GraphQL over HTTP', () => {
     expect(((await response.json()) as { data?: unknown }).data).toBeUndefined()
   })
 
+  test('tells the method that a mutation needs', async () => {
+    const response = await request('/graphql?query=mutation{__typename}', { headers: { token: shop.token } })
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
+  })
+
+  test.each([
+    ['', 'json'],
+    ['*/*', 'json'],
+    ['application/json', 'json'],
+    ['application/graphql-response+json', 'graphql-response+json'],
+    ['application/graphql-response+json, application/json;q=0.9', 'graphql-response+json'],
+    ['application/graphql-response+json;q=0, application/json', 'json'],
+    ['application/json, application/graphql-response+json; q=0.0', 'json'],
+    ['application/graphql-response+json;q=0, */*', 'json'],
+    ['application/json;q=0, */*', 'graphql-response+json'],
+  ])('answers somebody who accepts %j with %s', async (accept, subtype) => {
+    for (const query of ['{ viewer { kind } }', '{', '{ viewer { kind } } #'.repeat(2)]) {
+      const { status, headers } = await gateway.post(query, shop.token, { headers: { accept } })
+      expect(status).not.toBe(406)
+      expect(headers.get('content-type')).toBe(`application/${subtype}; charset=utf-8`)
+    }
+    const { status, headers } = await gateway.post('{ viewer { kind } }', 'wrong', { headers: { accept } })
+    expect([status, headers.get('content-type')]).toEqual([401, `application/${subtype}; charset=utf-8`])
+  })
+
+  test.each(['application/json;q=0', '*/*;q=0', 'application/json;q=0, application/graphql-response+json;q=0'])(
+    'has no answer for somebody who accepts %j',
+    async (accept) => {
+      expect((await gateway.post('{ viewer { kind } }', shop.token, { headers: { accept } })).status).toBe(406)
+    },
+  )
+
   test('refuses a body above 1 MiB with 413, whether its length is announced or not', async () => {
     const body = JSON.stringify({ query: `# ${'x'.repeat(1024 * 1024)}\n{ __typename }` })
     const chunked = new ReadableStream({
@@ -145,7 +177,8 @@ describe('GraphQL over HTTP', () => {
     await expect.poll(() => socket.bytesWritten).toBeGreaterThan(0)
     await request('/health/live')
     socket.destroy()
-    await expect.poll(() => gateway.log.filter(({ path }) => path === '/graphql')).toHaveLength(1)
+    await expect.poll(() => gateway.log.filter(({ path }) => path === '/graphql')).toMatchObject([{ aborted: true }])
+    expect(gateway.log.find(({ path }) => path === '/graphql')).not.toHaveProperty('status')
     expect(gateway.log.filter(({ level }) => Number(level) >= 40)).toEqual([])
   })
 
@@ -293,6 +326,14 @@ describe('health', () => {
   test('is live and ready', async () => {
     expect(await (await request('/health/live')).json()).toEqual({ status: 'live' })
     expect(await (await request('/health/ready')).json()).toEqual({ status: 'ready' })
+  })
+  test.each(['/health/live', '/health/ready'])('%s is read and nothing else', async (path) => {
+    expect((await request(path, { method: 'HEAD' })).status).toBe(200)
+    for (const method of ['POST', 'DELETE', 'OPTIONS']) {
+      const response = await request(path, { method })
+      expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
+      expect(await response.json()).toEqual({ success: false, error: { message: 'Method not allowed' } })
+    }
   })
 })
 

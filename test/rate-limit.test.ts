@@ -32,6 +32,22 @@ describe('the limit of a principal', () => {
     expect(statuses.filter((status) => status === 429)).toHaveLength(400)
   })
 
+  test('says of an operation that never fits that it does not, and not when to come back', async () => {
+    const gateway = await startGatewayForTest({ rateLimitPerMinute: 5 })
+    const { token } = await seed(gateway.services.db).account('shop')
+    const fields = (count: number) =>
+      `{ ${Array.from({ length: count }, (_, n) => `v${n}: viewer { kind }`).join(' ')} }`
+    const { errors, headers } = await gateway.post(fields(6), token)
+    expect(errors).toMatchObject([
+      {
+        message: expect.stringContaining('at most 5 are possible in a minute'),
+        extensions: { code: 'QUERY_TOO_COMPLEX' },
+      },
+    ])
+    expect([headers.get('retry-after'), headers.get('x-ratelimit-remaining')]).toEqual([null, '4'])
+    expect((await gateway.post(fields(4), token)).errors).toBeUndefined()
+  })
+
   test('is told in headers on every answer, and when it is reached also when to come back', async () => {
     const { gateway, shop, spendAllBut } = await start()
     await spendAllBut(2)

@@ -57,7 +57,7 @@ function read(subscribe: Subscribe, payload: Payload): Reader {
 export const CONNECTIONS: string = ConnectionChangedDocument.toString()
 
 /** Reads with the client of graphql-sse. */
-export function readSse(gateway: TestGateway, token: string, query = CONNECTIONS, variables = {}): Reader {
+export function readSse(gateway: { url: string }, token: string, query = CONNECTIONS, variables = {}): Reader {
   const client = createSseClient({ url: `${gateway.url}/graphql`, headers: { token }, retryAttempts: 0 })
   return read((payload, sink) => client.subscribe(payload, sink as any), { query, variables })
 }

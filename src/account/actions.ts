@@ -44,10 +44,12 @@ export async function createAccount(
 /** @throws GatewayError BAD_USER_INPUT when there is none */
 export async function getAccountByName(db: Kysely<DB>, name: string): Promise<Account> {
   const account = await findAccountByName(db, parseName(name) ?? name)
-  if (!account)
-    throw badUserInput('account', `There is no account named ${name}. "account list" shows those that exist`)
+  if (!account) throw noAccount(name)
   return account
 }
+
+const noAccount = (name: string) =>
+  badUserInput('account', `There is no account named ${name}. "account list" shows those that exist`)
 
 /** Deletes an account with its tokens, its instances and all that belongs to them; returns the instances as they were. */
 export async function deleteAccount(
@@ -56,12 +58,23 @@ export async function deleteAccount(
 ): Promise<{ id: string; name: string; instances: Instance[] }> {
   const account = await getAccountByName(db, name)
   return inTransaction(db, async (transaction) => {
-    // Locked, so that no instance is made between the look at them and their end.
-    await transaction.selectFrom('accounts').select('id').where('id', '=', account.id).forUpdate().execute()
+    // So that no instance is made between the look at them and their end.
+    await lockAccount(transaction, account)
     const instances = await listInstances(transaction, { kind: 'account', accountId: account.id })
     await transaction.deleteFrom('accounts').where('id', '=', account.id).execute()
     return { id: account.id, name: account.name, instances }
   })
+}
+
+/** @throws GatewayError BAD_USER_INPUT when it was deleted meanwhile */
+async function lockAccount(transaction: Kysely<DB>, { id, name }: Account): Promise<void> {
+  const locked = await transaction
+    .selectFrom('accounts')
+    .select('id')
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirst()
+  if (!locked) throw noAccount(name)
 }
 
 /** Replaces the TokenAccount: the old one fails on its next request. */
@@ -69,6 +82,8 @@ export async function rotateAccountToken(db: Kysely<DB>, name: string): Promise<
   const account = await getAccountByName(db, name)
   const token = generateToken('account')
   await inTransaction(db, async (transaction) => {
+    // So that of two rotations the later one finds the token of the other.
+    await lockAccount(transaction, account)
     await revokeTokensOf(transaction, { accountId: account.id })
     await insertToken(transaction, { kind: 'account', accountId: account.id, token })
   })

@@ -73,6 +73,8 @@ export function createGraphQLHandler(services: Services, operations: Operations)
         await call.chargeRefusal()
         throw refusal
       }
+      // Yoga knows neither an empty header nor what is expressly not accepted.
+      request.headers.accept = acceptedTypes(request).join(',')
       await send(response, await operations.yoga.handleNodeRequestAndResponse(request, response, { call }))
     } catch (failure) {
       if (response.headersSent) throw failure
@@ -145,15 +147,31 @@ function answersWithEvents(request: IncomingMessage, isSubscription: boolean): b
   return isSubscription || !acceptsJson(request)
 }
 
-const accepts = (type: RegExp, { headers }: IncomingMessage): boolean =>
-  (headers.accept ?? '*/*').split(',').some((accepted) => type.test(accepted))
+const GRAPHQL_JSON = 'application/graphql-response+json'
+const JSON_TYPES = [GRAPHQL_JSON, 'application/json']
+
+const isRefused = (type: string) => /;\s*q=0(\.0*)?\s*(;|$)/.test(type)
+const isWildcard = (type: string) => /^(\*|application)\/\*/.test(type)
+
+/** The media types of the Accept header: without it all, never those with q=0, also where a wildcard has them. */
+function acceptedTypes({ headers }: IncomingMessage): string[] {
+  const sent = (headers.accept?.trim() || '*/*').split(',').map((type) => type.trim().toLowerCase())
+  const refused = sent.filter(isRefused).map((type) => type.replace(/\s*;.*/, ''))
+  const named = JSON_TYPES.filter((type) => !refused.includes(type))
+  return sent
+    .filter((type) => !isRefused(type))
+    .flatMap((type) => (isWildcard(type) && refused.length > 0 ? named : type))
+}
+
+const accepts = (type: RegExp, request: IncomingMessage): boolean =>
+  acceptedTypes(request).some((accepted) => type.test(accepted))
 
 /** Checked before anything is executed, since a mutation whose answer cannot be told has happened all the same. */
 const acceptsJson = (request: IncomingMessage) =>
-  accepts(/^\s*(\*\/\*|application\/(\*|json|graphql-response\+json))\s*(;|$)/i, request)
+  accepts(/^(\*\/\*|application\/(\*|json|graphql-response\+json))\s*(;|$)/, request)
 
 /** Only by its name: a client that takes anything expects a single answer. */
-const acceptsEvents = (request: IncomingMessage) => accepts(/^\s*text\/event-stream\s*(;|$)/i, request)
+const acceptsEvents = (request: IncomingMessage) => accepts(/^text\/event-stream\s*(;|$)/, request)
 
 function refuseBrokenJson(name: string, text: string | null): unknown {
   try {
@@ -172,9 +190,8 @@ function replyErrors(
 ): void {
   const retryAfter = errors[0]?.extensions.retryAfter
   if (retryAfter !== undefined) response.setHeader('Retry-After', String(retryAfter))
-  const mediaType = request.headers.accept?.includes('application/graphql-response+json')
-    ? 'application/graphql-response+json'
-    : 'application/json'
+  const isNamed = request.headers.accept !== undefined && accepts(/^application\/graphql-response\+json/, request)
+  const mediaType = isNamed ? GRAPHQL_JSON : 'application/json'
   const body = JSON.stringify({ errors: errors.map(({ message, extensions }) => ({ message, extensions })) })
   replyJson(response, status, body, `${mediaType}; charset=utf-8`)
 }

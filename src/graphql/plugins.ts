@@ -105,6 +105,13 @@ async function admit(args: ExecutionArgs): Promise<Omit<Context, 'call'> | null>
   if (operation.operation === 'subscription' && rootFields.length === 0) {
     throw new GatewayError('GRAPHQL_VALIDATION_FAILED', 'A subscription has one field, and this one skips it')
   }
+  const { rateLimitPerMinute } = services.config
+  if (rootFields.length > rateLimitPerMinute) {
+    throw new GatewayError(
+      'QUERY_TOO_COMPLEX',
+      `The operation has ${rootFields.length} root fields, each of them a request; at most ${rateLimitPerMinute} are possible in a minute. Ask in several operations`,
+    )
+  }
   const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))
   return { viewer, services, loaders: createLoaders(services, viewer), budget }
 }

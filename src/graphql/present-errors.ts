@@ -83,9 +83,11 @@ const shorten = (message: string) =>
 
 /** The HTTP status counts only for a result that consists of errors; `spec` leaves it to application/graphql-response+json. */
 function atPlaceOf(place: GraphQLError, shown: GatewayError, isExecuted: boolean): GraphQLError {
-  const yogas = place.extensions.http as { spec?: boolean } | undefined
+  const yogas = place.extensions.http as { spec?: boolean; headers?: Record<string, string> } | undefined
   const spec = yogas ? yogas.spec === true : REFUSED_IN_THE_BODY.has(shown.code)
-  const http = isExecuted ? undefined : { status: shown.status, spec, headers: retryAfter(shown) }
+  const http = isExecuted
+    ? undefined
+    : { status: shown.status, spec, headers: { ...yogas?.headers, ...retryAfter(shown) } }
   return new GraphQLError(shorten(shown.message), {
     nodes: place.nodes,
     source: place.source,

@@ -13,6 +13,9 @@ function trackSilentConnections(server: Server): ReadonlySet<Socket> {
   return silent
 }
 
+/** So long a connection without a request is waited for: one may be on its way on it. */
+const SILENCE_MS = 500
+
 /**
  * To be called before the server listens. The returned function stops listening and resolves when running requests have
  * finished; those that take longer than `maxMs` are cut off, which it tells by true.
@@ -22,12 +25,15 @@ export function prepareDrain(server: Server, maxMs: number): () => Promise<boole
   return async () => {
     let wasCutOff = false
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    for (const socket of silent) socket.destroy()
+    const endSilent = setTimeout(() => {
+      for (const socket of silent) socket.destroy()
+    }, SILENCE_MS)
     const cutOff = setTimeout(() => {
       wasCutOff = true
       server.closeAllConnections()
     }, maxMs)
     await closed
+    clearTimeout(endSilent)
     clearTimeout(cutOff)
     return wasCutOff
   }

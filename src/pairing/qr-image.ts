@@ -13,6 +13,6 @@ export function qrImageOf(value: string): Promise<string> {
 }
 
 async function draw(value: string): Promise<string> {
-  const { toDataURL } = await import('qrcode')
+  const { toDataURL } = (await import('qrcode')).default
   return toDataURL(value)
 }
