@@ -58,7 +58,7 @@ export async function startGateway(
     await reportUnreadable(db, sealer, logger)
 
     const changes = config.readCacheMb > 0 ? await database.watchChanges() : null
-    if (changes) back.push(() => changes.close())
+    if (changes) middle.push(() => changes.close())
     const readModel = new ReadModel(db, changes, config.readCacheMb * 2 ** 20)
 
     const sessions = new SessionRegistry({ ...config, db, sealer, logger, timings })

@@ -96,6 +96,7 @@ describe.skipIf(!hasPostgres)('while the database is away', () => {
     const reader = readSse(away, shop.token)
     await reader.received(1)
     await proxy.cut()
+    await vi.waitFor(() => expect(away.services.readModel.isCurrent()).toBe(false))
     const refused = await fetch(`${away.url}/graphql?query=subscription{connectionChanged{kind}}`, {
       headers: { token: shop.token, accept: 'text/event-stream' },
     })
