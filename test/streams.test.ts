@@ -362,7 +362,8 @@ test('20 streams of a token are counted over both transports', async () => {
 test('what happens while the snapshot is read is not lost', async () => {
   const shop = await account()
   const sales = await shop.instance('sales')
-  const { db, sessions, readModel } = gateway.services
+  const { db, sessions, readModel, lookUpToken } = gateway.services
+  await lookUpToken(shop.token)
   const reader = await db.transaction().execute(async (transaction) => {
     await sql`lock table instances in access exclusive mode`.execute(transaction)
     // From memory it would be read at once.
