@@ -105,7 +105,7 @@ test('10,000 changes in a second reach 200 readers as a few each, in order and t
   )
   await fallSilent(shop.token, 'subscription { connectionChanged { instanceId } }')
   await vi.waitFor(() => expect(readers.every(({ last }) => last.size === 10)).toBe(true), { timeout: 10_000 })
-  const lookups = gateway.statements.filter((sql) => /from "tokens" where "digest"/.test(sql)).length
+  const lookups = gateway.statements.filter((sql) => /from "tokens" .*where "digest"/.test(sql)).length
   expect(lookups).toBeLessThan(READERS)
 
   const startedAt = performance.now()

@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => gateway.close())
 
 describe('looking up tokens', () => {
-  const lookups = () => gateway.statements.filter((sql) => /from "tokens" where "digest"/.test(sql)).length
+  const lookups = () => gateway.statements.filter((sql) => /from "tokens" .*where "digest"/.test(sql)).length
 
   test('a thousand at once cost one statement and one more, and each token has its own', async () => {
     const { db, lookUpToken } = gateway.services
@@ -39,7 +39,7 @@ describe('looking up tokens', () => {
     ])
   })
 
-  test('nothing is kept, and nobody is answered by a statement that had begun before', async () => {
+  test('nobody is answered by a statement that had begun before the token was revoked', async () => {
     const { db, lookUpToken } = gateway.services
     const { token } = await seed(db).account('rotated')
     const began = lookUpToken(token)
@@ -173,6 +173,7 @@ describe.skipIf(!hasPostgres)('while the database is away', () => {
     const reader = readSse(away, shop.token)
     await reader.received(1)
     await proxy.cut()
+    await vi.waitFor(() => expect(away.services.readModel.isCurrent()).toBe(false))
     const refused = await fetch(`${away.url}/graphql?query=subscription{connectionChanged{kind}}`, {
       headers: { token: shop.token, accept: 'text/event-stream' },
     })

@@ -8,12 +8,15 @@ export type LiveToken = { id: string; viewer: Viewer }
 export async function findTokenByDigest(db: Kysely<DB>, digest: Buffer): Promise<LiveToken | undefined> {
   const row = await db
     .selectFrom('tokens')
-    .select(['id', 'account_id', 'instance_id'])
+    .leftJoin('instances', 'instances.id', 'tokens.instance_id')
+    .select(['tokens.id', 'tokens.account_id', 'tokens.instance_id', 'instances.account_id as within'])
     .where('digest', '=', digest)
     .where('revoked_at', 'is', null)
     .executeTakeFirst()
   if (row?.account_id) return { id: row.id, viewer: { kind: 'account', accountId: row.account_id } }
-  if (row?.instance_id) return { id: row.id, viewer: { kind: 'instance', instanceId: row.instance_id } }
+  if (row?.instance_id && row.within) {
+    return { id: row.id, viewer: { kind: 'instance', instanceId: row.instance_id, within: row.within } }
+  }
   return undefined
 }
 
