@@ -25,6 +25,7 @@ export async function connectInstance(
     await new Promise<void>((resolve, reject) => {
       let last = ''
       let isShown = false
+      let isAsked = false
       const show = (step: PairingStep) => {
         isShown = true
         if (step.kind === 'qr') tell({ kind: 'qr', value: step.value, expiresAt: step.expiresAt.toISOString() })
@@ -41,11 +42,13 @@ export async function connectInstance(
       stops.push(
         sessions.pairingSteps.subscribe(instance.id, show),
         sessions.connectionTicks.subscribe(instance.accountId, (tick) => {
-          if (tick.instance.id === instance.id) look()
+          // Before the attempt has begun, a tick tells of the rest it begins from.
+          if (isAsked && tick.instance.id === instance.id) look()
         }),
       )
       const ask = async () => {
         await sessions.connect(instance, phoneNumber)
+        isAsked = true
         // Of an attempt that has been joined.
         const step = sessions.pairingStepOf(instance.id)
         if (step && !isShown) show(step)
