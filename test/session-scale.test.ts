@@ -28,10 +28,10 @@ async function memory() {
 
 /** Asks over and over until it is told to stop; the longest answer, in milliseconds. */
 function watch(asking: () => Promise<unknown>) {
-  let isOn = true
+  const stop = new AbortController()
   const times: number[] = []
   const watching = (async () => {
-    while (isOn) {
+    while (!stop.signal.aborted) {
       const startedAt = performance.now()
       await asking()
       times.push(performance.now() - startedAt)
@@ -39,11 +39,13 @@ function watch(asking: () => Promise<unknown>) {
     }
   })()
   return async () => {
-    isOn = false
+    stop.abort()
     await watching
     return { worst: Math.round(Math.max(...times)), answers: times.length }
   }
 }
+
+const report = (line: string) => void process.stdout.write(`${line}\n`)
 
 const resources = () =>
   process.getActiveResourcesInfo().filter((name) => name === 'Timeout' || name.startsWith('TCP') || name === 'TLSWrap')
@@ -93,7 +95,7 @@ describe.skipIf(!hasPostgres)(`${SESSIONS} sessions`, () => {
       const memoryIdle = await memory()
       const perSession = (kind: keyof typeof memoryIdle) =>
         Math.round((memoryIdle[kind] - memoryBefore[kind]) / 1_024 / SESSIONS)
-      console.log(
+      report(
         `${SESSIONS} sessions: all open after ${seconds.toFixed(1)} s, at most ${openingPeak} opening; ` +
           `worst answers ${health.worst} ms (health, of ${health.answers}) and ${query.worst} ms (GraphQL, of ${query.answers}); ` +
           `idle: heap ${perSession('heapUsed')} KiB, external ${perSession('external')} KiB, RSS ${perSession('rss')} KiB each`,
@@ -106,7 +108,7 @@ describe.skipIf(!hasPostgres)(`${SESSIONS} sessions`, () => {
       await gateway.close()
       expect(gateway.services.sessions.connectionTicks.size).toBe(0)
       const memoryAfter = await memory()
-      console.log(
+      report(
         `after them: heap ${Math.round((memoryAfter.heapUsed - memoryBefore.heapUsed) / 1_024)} KiB more than before`,
       )
       expect(resources().length).toBeLessThanOrEqual(resourcesBefore.length)
