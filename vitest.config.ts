@@ -8,8 +8,8 @@ export default defineConfig({
     globalSetup: 'test/global-setup.ts',
     // Half of the time is spent waiting for processes of the tests' own.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     coverage: { include: ['src/**'], exclude: ['src/db/types.ts'] },
   },
 })

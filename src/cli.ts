@@ -84,7 +84,7 @@ async function executeHere(config: Config, command: CommandRequest, tell: Tell):
     const applied = await migrate()
     if (command.name === MIGRATE) return { output: { applied } }
     const openSessions = async () => {
-      const registry = await SessionRegistry.create({ ...config, db, sealer: sealerOf(config), logger })
+      const registry = new SessionRegistry({ ...config, db, sealer: sealerOf(config), logger })
       closers.push(() => registry.close())
       if (!(await registry.start({ restores: false }))) throw sessionsElsewhere()
       return registry

@@ -33,27 +33,32 @@ export type Gateway = {
 /** What tests look at, and what they shorten. */
 type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimings }
 
+type Closer = () => Promise<void>
+
 /** Opens the database, migrates, and listens. What was opened is closed again when a later step fails. */
 export async function startGateway(
   config: Config,
   logger: Logger,
   { onStatement, timings }: Instruments = {},
 ): Promise<Gateway> {
-  const closers: (() => Promise<void>)[] = []
+  // Closed in this order; what depends on nothing else is closed at once, since a stop has ten seconds for everything.
+  const front: Closer[] = []
+  const middle: Closer[] = []
+  const back: Closer[] = []
   const close = async () => {
-    for (const closeOne of closers.splice(0).toReversed()) await closeOne()
+    for (const closers of [front, middle, back]) await Promise.all(closers.splice(0).map((closeOne) => closeOne()))
   }
   try {
     const database = await openDatabase({ ...config, logger, onStatement })
-    closers.push(database.close)
+    back.push(database.close)
     const { db } = database
     const applied = await database.migrate()
     if (applied.length > 0) logger.info({ applied }, 'the database was migrated')
     const sealer = new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
     await reportUnreadable(db, sealer, logger)
 
-    const sessions = await SessionRegistry.create({ ...config, db, sealer, logger, timings })
-    closers.push(() => sessions.close())
+    const sessions = new SessionRegistry({ ...config, db, sealer, logger, timings })
+    middle.push(() => sessions.close())
     const tokenWatch = watchTokens(db, logger)
     const tools = {
       db,
@@ -63,10 +68,10 @@ export async function startGateway(
       openSessions: () => Promise.resolve(sessions),
     }
     const commands = await takeCommands(tools, config)
-    if (commands) closers.push(commands.close)
+    if (commands) middle.push(commands.close)
 
     const tokenUsage = trackTokenUsage(db, logger)
-    closers.push(tokenUsage.close)
+    middle.push(tokenUsage.close)
 
     const services: Services = {
       config,
@@ -83,7 +88,7 @@ export async function startGateway(
       rules: configRules(config.allowPrivateAddresses),
     }
     const server = await listen(createApp(services), config)
-    closers.push(async () => {
+    front.push(async () => {
       if (await server.close()) logger.warn('requests that were still running were cut off')
     })
     // Only now: a start that fails must not have made a token that nobody was shown.

@@ -13,7 +13,7 @@ const GATEWAY = [process.execPath, '--enable-source-maps', 'dist/main.js']
 const CLI = [process.execPath, '--enable-source-maps', 'dist/cli.js']
 
 /** How long a process may take to say or to do what a test waits for. */
-const PATIENCE_MS = 25_000
+const PATIENCE_MS = 50_000
 
 /** A process of a test's own with what it has printed so far. */
 export type Child = {

@@ -235,6 +235,14 @@ describe.skipIf(!hasPostgres)('the schema', () => {
       await instance.proxy()
       await instance.settings({})
       await instance.s3()
+      await db
+        .insertInto('auth_creds')
+        .values({ instance_id: instance.id, creds_sealed: Buffer.of(1) })
+        .execute()
+      await db
+        .insertInto('auth_keys')
+        .values({ instance_id: instance.id, type: 'session', id: 'one', value_sealed: Buffer.of(1) })
+        .execute()
     }
     const countRows = async () =>
       Object.fromEntries(

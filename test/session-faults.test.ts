@@ -80,7 +80,7 @@ describe('a link that WhatsApp ends', () => {
       () => told(number.instance.id).slice(before),
       (lines) => lines.at(-1) === 'connected',
     )
-    expect(told(number.instance.id).slice(before)).toEqual(['connected'])
+    expect(told(number.instance.id).slice(before)).toEqual(['connecting RESTARTING', 'connected'])
   })
 })
 

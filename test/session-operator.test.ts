@@ -26,7 +26,7 @@ async function prepare(): Promise<{ environment: Environment; whatsapp: FakeProc
 const connect = (environment: Environment, ...options: string[]) =>
   startChildForTest([process.execPath, 'dist/cli.js', 'instance', 'connect', 'acme', 'sales', ...options], environment)
 
-const CODE = /([A-Z0-9]{4})-([A-Z0-9]{4})/
+const CODE = /and type {2}([A-Z0-9]{4})-([A-Z0-9]{4})/
 const CONNECTED = { state: 'connected', name: 'sales', numberJid: '15551230001@s.whatsapp.net' }
 
 describe('instance connect', { timeout: 60_000 }, () => {
@@ -34,7 +34,7 @@ describe('instance connect', { timeout: 60_000 }, () => {
     const { environment } = await prepare()
     await startGatewayProcessForTest(environment)
     const command = connect(environment)
-    await command.prints(/[▄▀█]{20}/)
+    await command.prints(/[▄▀█][▄▀█ ]{25}/)
     expect(command.stdout()).toContain('Waiting for QR scan')
     await command.kill()
   })

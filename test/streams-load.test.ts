@@ -76,7 +76,7 @@ test('10,000 changes in a second reach 200 readers as a few each, in order and t
   const ids = (await shop.instances(10)).map(({ id }): string => id)
   const instances = await listInstances(db, { kind: 'account', accountId: shop.id })
   const sequences = new Map(ids.map((id) => [id, 0]))
-  const { statusOf } = sessions
+  const statusOf = sessions.statusOf.bind(sessions)
   const spy = vi.spyOn(sessions, 'statusOf').mockImplementation((facts) => ({
     ...statusOf(facts),
     sequence: sequences.get((facts as { id?: string }).id ?? '') ?? 0,

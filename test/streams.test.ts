@@ -113,8 +113,11 @@ describe.each(TRANSPORTS)('over %s', (transport, read) => {
     await reader.received(1)
     await sales.webhook({ url: 'https://example.com/new' })
     const { sessions } = gateway.services
-    const { statusOf } = sessions
-    const spy = vi.spyOn(sessions, 'statusOf').mockImplementation((facts) => ({ ...statusOf(facts), sequence: 1 }))
+    const statusOf = sessions.statusOf.bind(sessions)
+    const spy = vi.spyOn(sessions, 'statusOf').mockImplementation((facts) => {
+      const status = statusOf(facts)
+      return { ...status, sequence: status.sequence + 1 }
+    })
     onTestFinished(() => spy.mockRestore())
     sessions.connectionTicks.publish(shop.id, { kind: 'changed', instance: sales })
     await reader.received(2)

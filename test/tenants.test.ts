@@ -137,6 +137,10 @@ describe('no mutation reaches a foreign instance', () => {
     ['setS3', 'SetS3Input', { config: { region: 'r', bucket: 'media' } }],
     ['rotateInstanceToken', 'RotateInstanceTokenInput', {}],
     ['deleteInstance', 'DeleteInstanceInput', {}],
+    ['connectInstance', 'ConnectInstanceInput', {}],
+    ['reconnectInstance', 'ReconnectInstanceInput', {}],
+    ['disconnectInstance', 'DisconnectInstanceInput', {}],
+    ['logoutInstance', 'LogoutInstanceInput', {}],
   ]
   const dump = async () => {
     const tables = ['instances', 'tokens', 'webhooks', 'websockets', 'chatwoots', 'proxies', 'settings', 's3s'] as const

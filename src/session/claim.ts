@@ -32,6 +32,11 @@ export class Claim {
     this.#events = events
   }
 
+  /** Whether the right is this process' own, as far as it knows. */
+  get isOurs(): boolean {
+    return this.#isOurs
+  }
+
   /** Tries at once, and as long as it takes after that. Resolves after the first try: true when it has worked. */
   async open(): Promise<boolean> {
     await this.#try()

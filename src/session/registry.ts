@@ -15,10 +15,10 @@ import type { LinkServices } from './open-link.ts'
 import { OpeningGate } from './opening-gate.ts'
 import { Session, type SessionServices } from './session.ts'
 
-/** Changes that one start of the process has room for, before those of the next. */
+/** Changes that there is room for while one process runs the sessions, before those of the next that does. */
 const SEQUENCES_PER_EPOCH = 2 ** 32
 
-const RESTORE_AGAIN_MS = 1_000
+const TAKE_AGAIN_MS = 1_000
 /** Sessions of instances that were deleted by another process, or by hand, are looked for so often. */
 const LOOK_FOR_DELETED_MS = 10_000
 
@@ -43,36 +43,36 @@ export class SessionRegistry {
   readonly connectionTicks = new Topics<ConnectionTick>()
   /** Steps of pairing attempts, by instance id. */
   readonly pairingSteps = new Topics<PairingStep>()
-  readonly #services: SessionServices
+  #services: SessionServices
   readonly #sessions = new Map<string, Session>()
   readonly #startedAt = new Date()
   readonly #claim: Claim | null
   /** Whether this process is the one that runs the sessions. */
   #isOurs = false
+  #taking: Promise<void> = Promise.resolve()
+  #isClosed = false
   #restores = false
   #sweep: NodeJS.Timeout | undefined
 
-  private constructor(services: RegistryServices, epoch: number) {
+  constructor(services: RegistryServices) {
     const { databaseUrl, logger } = services
     this.#claim =
       databaseUrl === null
         ? null
-        : new Claim(databaseUrl, logger, { onGained: () => void this.#take(), onLost: () => void this.#lose() })
+        : new Claim(databaseUrl, logger, {
+            onGained: () => void (this.#taking = this.#take()),
+            onLost: () => this.#lose(),
+          })
     this.#services = {
       ...services,
       timings: services.timings ?? LINK_TIMINGS,
       caches: createCaches(),
       gate: new OpeningGate(services.maxOpening),
-      firstSequence: epoch * SEQUENCES_PER_EPOCH,
+      firstSequence: 0,
       onChange: (instance) => this.connectionTicks.publish(instance.accountId, { kind: 'changed', instance }),
       onGone: (instance) => this.#noteDeleted(instance),
       onPairingStep: (instanceId, step) => this.pairingSteps.publish(instanceId, step),
     }
-  }
-
-  /** A registry that runs no sessions before it is started. */
-  static async create(services: RegistryServices): Promise<SessionRegistry> {
-    return new SessionRegistry(services, await nextEpoch(services.db))
   }
 
   /** The present connection of an instance, at once: it awaits nothing and reads no row. */
@@ -94,9 +94,13 @@ export class SessionRegistry {
    */
   async start({ restores }: { restores: boolean }): Promise<boolean> {
     this.#restores = restores
-    if (this.#claim) return this.#claim.open()
-    await this.#take()
-    return true
+    if (!this.#claim) {
+      await this.#take()
+      return true
+    }
+    const isGained = await this.#claim.open()
+    await this.#taking
+    return isGained
   }
 
   connect(instance: Instance, phoneNumber: string | null): Promise<Instance> {
@@ -157,11 +161,27 @@ export class SessionRegistry {
 
   /** Ends all links and writes what is left to be written; the instances stay as they are wanted. */
   async close(): Promise<void> {
-    await this.#give()
+    this.#isClosed = true
+    this.#isOurs = false
+    clearInterval(this.#sweep)
+    await Promise.all([...this.#sessions.values()].map((session) => session.close()))
     await this.#claim?.close()
   }
 
   async #take(): Promise<void> {
+    const { db, logger } = this.#services
+    try {
+      // Each time anew, so that what is told from now on comes after all that any process has told.
+      const firstSequence = (await nextEpoch(db)) * SEQUENCES_PER_EPOCH
+      // Meanwhile it may have been lost again.
+      if (this.#isClosed || this.#claim?.isOurs === false) return
+      this.#services = { ...this.#services, firstSequence }
+    } catch (error) {
+      logger.warn({ err: error }, 'the sessions could not be taken over yet')
+      setTimeout(() => this.#claim?.isOurs !== false && void this.#take(), TAKE_AGAIN_MS).unref()
+      return
+    }
+    this.#sessions.clear()
     this.#isOurs = true
     this.#sweep = setInterval(() => void this.#forgetDeleted(), LOOK_FOR_DELETED_MS).unref()
     if (this.#restores) await this.#restore()
@@ -178,24 +198,16 @@ export class SessionRegistry {
       logger.info({ sessions: instances.length }, 'sessions are being restored')
     } catch (error) {
       logger.warn({ err: error }, 'sessions could not be restored yet')
-      setTimeout(() => this.#isOurs && void this.#restore(), RESTORE_AGAIN_MS).unref()
+      setTimeout(() => this.#isOurs && void this.#restore(), TAKE_AGAIN_MS).unref()
     }
   }
 
-  async #give(): Promise<void> {
+  /** Another process has them now. What they were last stays known, so that nothing older is told of them. */
+  #lose(): void {
+    this.#services.logger.error('another process has taken over the sessions')
     this.#isOurs = false
     clearInterval(this.#sweep)
-    const sessions = [...this.#sessions.values()]
-    await Promise.all(sessions.map((session) => session.close()))
-    this.#sessions.clear()
-  }
-
-  /** Another process has them now. */
-  async #lose(): Promise<void> {
-    const instances = [...this.#sessions.values()].map(({ instance }) => instance)
-    this.#services.logger.error('another process has taken over the sessions')
-    await this.#give()
-    for (const instance of instances) this.#services.onChange(instance)
+    for (const session of this.#sessions.values()) session.handOver()
   }
 
   async #forgetDeleted(): Promise<void> {

@@ -226,6 +226,16 @@ export class Session {
     return this.status()
   }
 
+  /** Another process runs the sessions now: there must be no link of this one any more, and it writes nothing. */
+  handOver(): void {
+    this.#isClosed = true
+    void this.#auth?.discard()
+    this.#endAttempt()
+    if (this.#step) this.#failPairing({ reason: 'HANDOVER', whatsappCode: null })
+    if (this.#phase.kind !== 'resting')
+      this.#enter({ kind: 'resting', failure: { reason: 'HANDOVER', whatsappCode: null } })
+  }
+
   /** Ends the link because the process ends: nothing is said about the instance by it. */
   async close(): Promise<void> {
     this.#isClosed = true
