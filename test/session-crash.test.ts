@@ -230,12 +230,14 @@ describe('on the embedded database', () => {
       await whatsapp.call('phone.scan', number, qr.value)
     }
     await Promise.all(numbers.map(pair))
-    const connected = (at: GatewayProcess) =>
-      until(
-        async () => (await connectedIn(at.url, token)).toSorted(),
-        (found) => found.length === numbers.length,
+    const connected = async (at: GatewayProcess) => {
+      const states = await until(
+        () => ask(at.url, token, '{ instances { connection { state numberJid reason { code message } } } }'),
+        ({ data }) => data?.instances.every(({ connection }: any) => connection.state === 'CONNECTED'),
         PATIENCE_MS,
       )
+      return states.data.instances.map(({ connection }: any) => connection.numberJid.replace(/@.*/, '')).toSorted()
+    }
     expect(await connected(gateway)).toEqual(numbers)
     const { counts: before } = await whatsapp.call<Stats>('stats')
 
