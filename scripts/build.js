@@ -11,7 +11,7 @@ import { build, context } from 'esbuild'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const dist = join(root, 'dist')
 const stamp = join(dist, '.built')
-const sources = ['src', 'migrations', 'scripts', 'package-lock.json']
+const sources = ['src', 'migrations', 'scripts', 'bench', 'package-lock.json']
 
 const options = (outdir, entryPoints) => ({
   absWorkingDir: root,

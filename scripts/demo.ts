@@ -10,7 +10,7 @@ import { findAccountByName } from '../src/account/queries.ts'
 import { startGateway } from '../src/gateway.ts'
 import { type Instance, listInstances } from '../src/instance/queries.ts'
 import { createLogger } from '../src/logger.ts'
-import { connectInstance } from '../src/operator/connect-instance.ts'
+import { connectInstance, type ConnectStep } from '../src/operator/connect-instance.ts'
 import { formatStep } from '../src/operator/print.ts'
 import { startFakeWhatsApp } from '../test/fake-whatsapp/server.ts'
 
@@ -52,14 +52,15 @@ say(banner(gateway.url, config, gateway.firstContact))
 /** Links a played phone to an instance, as its owner would: by the code on the screen. */
 async function link(instance: Instance, number: string, name: string): Promise<void> {
   const phone = whatsapp.phone({ number, name })
-  await connectInstance(sessions, instance, null, (step) => {
+  const tell = (step: ConnectStep) => {
     void formatStep(step).then((text) => say(`${at()}  ${instance.name}: ${text}`))
     if (step.kind !== 'qr') return
     void setTimeout(LOOK_MS).then(() => {
       say(`${at()}  ${instance.name}: the played phone of ${name} scans the code`)
       return phone.scan(step.value)
     })
-  })
+  }
+  await connectInstance(sessions, instance, null, tell, new AbortController().signal)
 }
 
 const account = await findAccountByName(db, DEMO_ACCOUNT)

@@ -14,6 +14,7 @@ import { type CommandRequest, type CommandResult, runCommand } from './operator/
 import { sendCommand } from './operator/socket.ts'
 import { type KeyIds, keyIdOf, Sealer } from './sealing/sealer.ts'
 import { sessionsElsewhere, SessionRegistry } from './session/registry.ts'
+import { surviveRejections } from './survive-rejections.ts'
 import { usage, usageOf } from './operator/usage.ts'
 
 /** A command line that cannot be understood. */
@@ -84,12 +85,16 @@ async function executeHere(config: Config, command: CommandRequest, tell: Tell):
     const applied = await migrate()
     if (command.name === MIGRATE) return { output: { applied } }
     const openSessions = async () => {
+      surviveRejections(logger)
       const registry = new SessionRegistry({ ...config, db, sealer: sealerOf(config), logger })
       closers.push(() => registry.close())
       if (!(await registry.start({ restores: false }))) throw sessionsElsewhere()
       return registry
     }
-    return await runCommand({ db, logger, sealer: () => sealerOf(config), live: null, openSessions }, command, tell)
+    return await runCommand({ db, logger, sealer: () => sealerOf(config), live: null, openSessions }, command, {
+      tell,
+      signal: new AbortController().signal,
+    })
   } finally {
     for (const closeOne of closers.toReversed()) await closeOne()
   }

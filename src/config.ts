@@ -73,6 +73,7 @@ const Environment = z.object({
   DEMO: flag.optional().meta(note('false')),
   CORS_ORIGINS: CorsOrigins.default([]).meta(note('https://app.example.com,https://admin.example.com')),
   RATE_LIMIT_PER_MINUTE: wholeNumber(1, 1_000_000).default(100).meta(note('100')),
+  READ_CACHE_MB: wholeNumber(0, 65_536).default(128).meta(note('256')),
   TRUST_PROXY: wholeNumber(0, 10).default(0).meta(note('1')),
   INTROSPECTION: flag.default(true).meta(note('false')),
   GRAPHIQL: flag.default(true).meta(note('false')),
@@ -106,6 +107,8 @@ export type Config = Readonly<{
   demo: boolean
   corsOrigins: readonly string[]
   rateLimitPerMinute: number
+  /** Memory for what is read; 0: every reading goes to the database. */
+  readCacheMb: number
   /** How many reverse proxies in front are trusted to name the client in X-Forwarded-For. */
   trustProxy: number
   introspection: boolean
@@ -181,6 +184,7 @@ export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEn
     demo: values.DEMO ?? !values.DATABASE_URL,
     corsOrigins: values.CORS_ORIGINS,
     rateLimitPerMinute: values.RATE_LIMIT_PER_MINUTE,
+    readCacheMb: values.READ_CACHE_MB,
     trustProxy: values.TRUST_PROXY,
     introspection: values.INTROSPECTION,
     graphiql: values.GRAPHIQL,

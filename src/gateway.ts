@@ -10,13 +10,13 @@ import type { Logger } from './logger.ts'
 import type { CommandTools } from './operator/commands.ts'
 import { serveCommands } from './operator/socket.ts'
 import { createRateLimiter } from './rate-limit.ts'
+import { ReadModel } from './read-model/read-model.ts'
 import { reportUnreadable } from './sealing/check.ts'
 import { Sealer } from './sealing/sealer.ts'
 import { listen } from './server.ts'
 import type { Services } from './services.ts'
 import type { LinkTimings } from './session/link.ts'
 import { SessionRegistry } from './session/registry.ts'
-import { createTokenLookup } from './token/lookup.ts'
 import { StreamSlots } from './token/stream-slots.ts'
 import { trackTokenUsage } from './token/usage.ts'
 import { watchTokens } from './token/watch.ts'
@@ -57,7 +57,11 @@ export async function startGateway(
     const sealer = new Sealer(loadEncryptionKey(config), config.previousEncryptionKey)
     await reportUnreadable(db, sealer, logger)
 
-    const sessions = new SessionRegistry({ ...config, db, sealer, logger, timings })
+    const changes = config.readCacheMb > 0 ? await database.watchChanges() : null
+    if (changes) middle.push(() => changes.close())
+    const readModel = new ReadModel(db, changes, config.readCacheMb * 2 ** 20)
+
+    const sessions = new SessionRegistry({ ...config, db: database.direct, sealer, logger, timings })
     middle.push(() => sessions.close())
     const tokenWatch = watchTokens(db, logger)
     const tools = {
@@ -76,12 +80,13 @@ export async function startGateway(
     const services: Services = {
       config,
       db,
+      readModel,
       sessions,
       connectionTicks: new MergedTicks(sessions.connectionTicks),
       limiter: createRateLimiter(config.rateLimitPerMinute),
       logger,
       sealer,
-      lookUpToken: createTokenLookup(db),
+      lookUpToken: (token) => readModel.findToken(token),
       tokenUsage,
       tokenWatch,
       streamSlots: new StreamSlots(),

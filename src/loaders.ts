@@ -1,26 +1,39 @@
-import type { Kysely } from 'kysely'
+import DataLoader from 'dataloader'
 import { createAccountLoaders } from './account/loaders.ts'
-import type { DB } from './db/types.ts'
 import { createInstanceLoaders } from './instance/loaders.ts'
-import { createIntegrationLoaders } from './integration/loaders.ts'
 import { Outstanding } from './outstanding.ts'
-import { createProfileLoaders } from './profile/loaders.ts'
-import type { Viewer } from './viewer/viewer.ts'
+import type { BlockName, Blocks } from './read-model/blocks.ts'
+import { readBlocks } from './read-model/read-blocks.ts'
+import type { Services } from './services.ts'
+import { tenantOf, type Viewer } from './viewer/viewer.ts'
 
-/** The one door to rows, for one viewer and one request: whatever is loaded twice is read once. */
-export function createLoaders(db: Kysely<DB>, viewer: Viewer) {
+/** The one door to rows, for one viewer and one request: whatever is loaded twice is read once, from memory or not. */
+export function createLoaders({ db, readModel }: Pick<Services, 'db' | 'readModel'>, viewer: Viewer) {
+  let isCurrent = readModel.isCurrent()
+  /** Asked for with each reading: an account that was dropped meanwhile hears of no change. */
+  const remembered = () => (isCurrent ? readModel.account(tenantOf(viewer)) : null)
   const instances = new Outstanding()
-  const whenInstancesAreRead = { batchScheduleFn: instances.afterReadings }
+  /** By instance id. */
+  const block = <Name extends BlockName>(name: Name) =>
+    new DataLoader<string, Blocks[Name]>((ids) => readBlocks(db, remembered(), name, ids), {
+      batchScheduleFn: instances.afterReadings,
+    })
   const loaders = {
-    ...createInstanceLoaders(db, viewer, instances),
-    ...createProfileLoaders(db, whenInstancesAreRead),
-    ...createIntegrationLoaders(db, whenInstancesAreRead),
-    ...createAccountLoaders(db),
+    ...createInstanceLoaders(db, viewer, { ...instances, remembered }),
+    ...createAccountLoaders(db, remembered),
+    profile: block('profile'),
+    webhooks: block('webhooks'),
+    websocket: block('websocket'),
+    chatwoot: block('chatwoot'),
+    proxy: block('proxy'),
+    settings: block('settings'),
+    s3: block('s3'),
   }
   return {
     ...loaders,
-    /** After a write: what was loaded before it may be loaded again. */
+    /** After a write, and for each event of a stream: what was loaded before it may be loaded again. */
     forget: () => {
+      isCurrent = readModel.isCurrent()
       for (const loader of Object.values(loaders)) loader.clearAll()
     },
   }

@@ -2,6 +2,7 @@ import { banner } from './banner.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { startGateway } from './gateway.ts'
 import { createLogger, type Logger } from './logger.ts'
+import { surviveRejections } from './survive-rejections.ts'
 
 /** How long a repeated signal counts as the same one: Ctrl-C arrives twice under npm, from the terminal and from npm. */
 const SAME_SIGNAL_MS = 1_000
@@ -31,8 +32,7 @@ function readConfigOrExplain(): Config | null {
 const LINGER_MS = 500
 
 async function run(config: Config, logger: Logger): Promise<void> {
-  // Baileys drops promises: a query whose socket has closed must not end the process with all its sessions.
-  process.on('unhandledRejection', (reason) => logger.error({ err: reason }, 'a rejection that nobody has handled'))
+  surviveRejections(logger)
   // Listened for from here on, so that a stop during the start is a clean one.
   const stop = askedToStop()
   const gateway = await startGateway(config, logger)

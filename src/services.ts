@@ -5,6 +5,7 @@ import type { DB } from './db/types.ts'
 import type { ConfigRules } from './integration/config.ts'
 import type { Logger } from './logger.ts'
 import type { RateLimiter } from './rate-limit.ts'
+import type { ReadModel } from './read-model/read-model.ts'
 import type { Sealer } from './sealing/sealer.ts'
 import type { SessionRegistry } from './session/registry.ts'
 import type { TokenLookup } from './token/lookup.ts'
@@ -16,6 +17,8 @@ import type { TokenWatch } from './token/watch.ts'
 export type Services = Readonly<{
   config: Config
   db: Kysely<DB>
+  /** What is read from memory; writes go to `db`. */
+  readModel: ReadModel
   sessions: SessionRegistry
   /** The registry's ticks as streams are told of them. */
   connectionTicks: MergedTicks

@@ -44,7 +44,7 @@ async function openPlace(databaseUrl: string | null) {
   })
   await migrateToLatest(db)
   const account: SeededAccount = await seed(db).account('shop')
-  const services = { db, sealer, logger }
+  const services = { db, sealer, logger, epoch: 1 }
   let instances = 0
   return Object.assign(place, {
     db,
@@ -388,7 +388,7 @@ describe.each([
         const { auth, reload } = await place.link()
         let writes = 0
         place.afterStatement = (statement) => {
-          if (statement.includes('insert into "auth_creds"') && ++writes === 1) {
+          if (statement.includes('insert into auth_creds') && ++writes === 1) {
             auth.creds.nextPreKeyId = 500
             auth.noteChange()
           }

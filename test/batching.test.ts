@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ConnectionStatesDocument, EverythingDocument } from './generated/graphql.ts'
 import { type SeededAccount, seed } from './seed.ts'
-import { startTestGateway, type TestGateway } from './testkit.ts'
+import { startGatewayForTest, startTestGateway, type TestGateway } from './testkit.ts'
 
 const SIZES = [1, 10, 1_000]
 
@@ -18,11 +18,17 @@ beforeAll(async () => {
 })
 afterAll(() => gateway.close())
 
-/** The tables that the statements of one request read, the token's first. */
+/** The tables that the statements of one request read when nothing is remembered, the token's first. */
 async function tablesReadBy(request: (token: string) => Promise<unknown>, size = 10): Promise<string[]> {
+  gateway.services.readModel.drop({ kind: 'everything' })
+  const token = accounts.get(size)?.token ?? ''
   gateway.statements.length = 0
-  await request(accounts.get(size)?.token ?? '')
-  return gateway.statements.map((sql) => /from "(\w+)"/.exec(sql)?.[1] ?? sql)
+  await request(token)
+  const tables = gateway.statements.map((sql) => /from "(\w+)"/.exec(sql)?.[1] ?? sql)
+  gateway.statements.length = 0
+  await request(token)
+  expect(gateway.statements, 'the same request again').toEqual([])
+  return tables
 }
 
 const query = (text: string, variables?: object) => async (token: string) => {
@@ -78,8 +84,7 @@ test('root fields of one operation share the list', async () => {
   ])
 })
 
-test('single instances, pages and lists share every kind below them', async () => {
-  const ids = (await gateway.graphql(EverythingDocument, {}, accounts.get(10)?.token)).instances.map(({ id }) => id)
+describe('single instances, pages and lists', () => {
   const text = `query ($n: ID!, $m: ID!) {
     n: node(id: $n) { ... on Instance { webhook { url } profile { name } } }
     m: node(id: $m) { ... on Instance { webhook { url } s3 { bucket } } }
@@ -88,17 +93,38 @@ test('single instances, pages and lists share every kind below them', async () =
     page: instancesConnection(first: 3) { nodes { webhook { url } profile { name } } }
     viewer { account { instanceCount } }
   }`
-  const tables = await tablesReadBy(query(text, { n: ids[0], m: ids[5] }))
-  // The lists, the page, the single ones, their profiles and the count all stand in the instances' table.
-  expect(tables.toSorted()).toEqual(['accounts', ...Array(5).fill('instances'), 's3s', 'tokens', 'webhooks'])
-})
-
-test('a page is read once, under however many names', async () => {
-  const text = `{
+  const PAGES = `{
     a: instancesConnection(first: 2) { nodes { name } pageInfo { endCursor } }
     b: instancesConnection(first: 2) { edges { node { proxy { host } } } totalCount }
   }`
-  expect((await tablesReadBy(query(text))).toSorted()).toEqual(['instances', 'instances', 'proxies', 'tokens'])
+  const idsOf = async (from: TestGateway, token = '') => {
+    const [first, ...others] = (await from.graphql(EverythingDocument, {}, token)).instances.map(({ id }) => id)
+    return { n: first, m: others[4] }
+  }
+
+  test('share every kind below them, and all come from one list', async () => {
+    const ids = await idsOf(gateway, accounts.get(10)?.token)
+    // The profiles stand in the instances' table, too.
+    expect((await tablesReadBy(query(text, ids))).toSorted()).toEqual(
+      ['accounts', 'instances', 'instances', 's3s', 'tokens', 'webhooks'].toSorted(),
+    )
+    expect((await tablesReadBy(query(PAGES))).toSorted()).toEqual(['instances', 'proxies', 'tokens'])
+  })
+
+  test('without memory share every kind below them, and a page is read once', async () => {
+    const plain = await startGatewayForTest({ readCacheMb: 0 })
+    const shop = await seed(plain.services.db).account('shop')
+    await shop.instances(10)
+    const variables = await idsOf(plain, shop.token)
+    const tablesOf = async (question: string) => {
+      plain.statements.length = 0
+      expect((await plain.post(question, shop.token, { variables })).errors).toBeUndefined()
+      return plain.statements.map((statement) => /from "(\w+)"/.exec(statement)?.[1]).toSorted()
+    }
+    // The lists, the page, the single ones, their profiles and the count all stand in the instances' table.
+    expect(await tablesOf(text)).toEqual(['accounts', ...Array(5).fill('instances'), 's3s', 'tokens', 'webhooks'])
+    expect(await tablesOf(PAGES)).toEqual(['instances', 'instances', 'proxies', 'tokens'])
+  })
 })
 
 test('an empty list of names asks the database for nothing', async () => {

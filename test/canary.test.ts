@@ -151,7 +151,7 @@ test('known secrets go through the whole system and come out nowhere', async () 
             openSessions: () => Promise.resolve(gateway.services.sessions),
           },
           { name, args: ['shop'], options: {} },
-          () => {},
+          { tell: () => {}, signal: new AbortController().signal },
         ),
       ),
     )

@@ -18,6 +18,8 @@ export type FakeProxy = {
   requests: { target: string; username: string | null; isAccepted: boolean }[]
   /** How many tunnels there are now. */
   tunnels(): number
+  /** How many connections clients have to it now. */
+  connections(): number
   /**
    * Answers every request with this from now on; null: as it should; 'nothing': never.
    * SOCKS has numbers of its own (1: failure, 2: not allowed).
@@ -104,7 +106,12 @@ async function listen(server: Server, tunnels: Tunnels, protocol: FakeProxy['pro
     server.close()
     await closed
   }
-  server.on('connection', (socket: Socket) => tunnels.track(socket))
+  let connections = 0
+  server.on('connection', (socket: Socket) => {
+    tunnels.track(socket)
+    connections += 1
+    socket.once('close', () => (connections -= 1))
+  })
   await accept()
   return {
     protocol,
@@ -113,6 +120,7 @@ async function listen(server: Server, tunnels: Tunnels, protocol: FakeProxy['pro
     ca,
     requests: tunnels.requests,
     tunnels: () => tunnels.count,
+    connections: () => connections,
     answerWith: (status) => {
       tunnels.status = status
     },
@@ -138,7 +146,7 @@ export async function startHttpProxy({
     const given = readBasic(request.headers['proxy-authorization'])
     const refused = tunnels.status ?? (isAllowed(credentials, given) ? null : 407)
     tunnels.note(target, given?.username ?? null, refused === null)
-    if (refused === 'nothing') return
+    if (refused === 'nothing') return hearOut(client)
     if (refused !== null) {
       client.end(
         `HTTP/1.1 ${refused} Refused\r\nproxy-authenticate: Basic realm="fake"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
@@ -152,6 +160,9 @@ export async function startHttpProxy({
   })
   return listen(server, tunnels, tls ? 'https' : 'http', selfSigned?.cert ?? null)
 }
+
+/** Nothing is answered, but a client that goes is noticed. */
+const hearOut = (client: Duplex): void => void client.resume().once('end', () => client.destroy())
 
 function readBasic(header: string | undefined): Credentials | null {
   const encoded = /^Basic (.+)$/i.exec(header ?? '')?.[1]
@@ -215,7 +226,7 @@ async function converse(client: Socket, tunnels: Tunnels, credentials: Credentia
   const reply = (status: number) => Buffer.from([SOCKS, status, 0, 1, 0, 0, 0, 0, 0, 0])
   const refused = tunnels.status ?? (command === CONNECT ? null : 7)
   tunnels.note(target, username, refused === null)
-  if (refused === 'nothing') return
+  if (refused === 'nothing') return hearOut(client)
   if (refused !== null) {
     client.end(reply(refused))
     return

@@ -25,7 +25,11 @@ export async function seedFleet(databaseUrl: string, count: number): Promise<Fle
     const numbers = rows.map((_, index) => String(FIRST_NUMBER + index))
     for (const [index, { id }] of rows.entries()) {
       const number = numbers[index] ?? ''
-      const auth = new AuthState({ db, sealer: testSealer, logger: silentLogger }, id, createLinkedCreds(number))
+      const auth = new AuthState(
+        { db, sealer: testSealer, logger: silentLogger, epoch: 1 },
+        id,
+        createLinkedCreds(number),
+      )
       auth.noteChange()
       await auth.close(5_000)
       await db
@@ -41,7 +45,7 @@ export async function seedFleet(databaseUrl: string, count: number): Promise<Fle
 /** The credentials of an instance as a start would read them. */
 export const credsIn = (databaseUrl: string, id: string) =>
   inDatabase(databaseUrl, async (db) => {
-    const auth = await AuthState.load({ db, sealer: testSealer, logger: silentLogger }, id)
+    const auth = await AuthState.load({ db, sealer: testSealer, logger: silentLogger, epoch: 1 }, id)
     return auth?.creds
   })
 

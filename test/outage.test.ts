@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { Config } from '../src/config.ts'
 import { startBreakableProxy } from './breakable-proxy.ts'
 import { startGatewayProcess } from './child.ts'
 import { removeDataDir } from './data-dir.ts'
@@ -17,9 +18,9 @@ async function createBreakableDatabase() {
 }
 
 /** A gateway on such a database, with one account that has one instance. */
-async function enter() {
+async function enter(overrides: Partial<Config> = {}) {
   const { proxy, leave } = await createBreakableDatabase()
-  const gateway = await startTestGateway({ databaseUrl: proxy.url })
+  const gateway = await startTestGateway({ databaseUrl: proxy.url, ...overrides })
   const shop = await seed(gateway.services.db).account('shop')
   await shop.instance('sales')
 
@@ -32,6 +33,11 @@ async function enter() {
     token: shop.token,
     list,
     health,
+    /** Takes the database away, and waits until that is noticed: until then, answers come from memory. */
+    take: async (how: 'cut' | 'hang') => {
+      await proxy[how]()
+      await vi.waitFor(() => expect(gateway.services.readModel.isCurrent()).toBe(false), { timeout: 1_000 })
+    },
     /** What REST and GraphQL answer. */
     ask: async () => {
       const [rest, graphql] = await Promise.all([list(), names()])
@@ -94,8 +100,8 @@ describe.skipIf(!hasPostgres)('while PostgreSQL', () => {
   })
 
   test('refuses connections, a valid token is told to come back, and only readiness is red', async () => {
-    const { proxy, ask, health, recover } = place
-    await proxy.cut()
+    const { proxy, take, ask, health, recover } = place
+    await take('cut')
     expect(await inTime(2_000, ask())).toEqual(UNAVAILABLE)
     expect(await inTime(2_000, ask())).toEqual(UNAVAILABLE)
     expect(await inTime(3_000, health('ready'))).toBe(503)
@@ -105,8 +111,8 @@ describe.skipIf(!hasPostgres)('while PostgreSQL', () => {
   })
 
   test('refuses connections, an unknown token is not called invalid, and a missing one is', async () => {
-    const { proxy, gateway, token } = place
-    await proxy.cut()
+    const { take, gateway, token } = place
+    await take('cut')
     expect((await gateway.get('/api/instance/list', 'unknown-token')).status).toBe(503)
     expect((await gateway.get('/api/instance/list')).status).toBe(401)
     expect((await gateway.get('/api/instance/nobody', token)).status).toBe(404)
@@ -125,8 +131,8 @@ describe.skipIf(!hasPostgres)('while PostgreSQL', () => {
   })
 
   test('is away, the log says so once for a request, without its token', async () => {
-    const { proxy, gateway, list, token } = place
-    await proxy.cut()
+    const { take, gateway, list, token } = place
+    await take('cut')
     gateway.log.length = 0
     await list()
     expect(gateway.log.filter(({ msg }) => msg === 'the database is not available')).toHaveLength(1)
@@ -137,9 +143,9 @@ describe.skipIf(!hasPostgres)('while PostgreSQL', () => {
 /** Each waits about ten seconds, so they do it together. */
 describe.skipIf(!hasPostgres).concurrent('a database that does not answer', () => {
   test('is given up on after a while, by readiness at once, and is used again when it answers', async (context) => {
-    const { proxy, ask, health, recover, leave } = await enter()
+    const { proxy, take, ask, health, recover, leave } = await enter()
     context.onTestFinished(leave)
-    proxy.hang()
+    await take('hang')
     const [answers, ready, live] = await Promise.all([
       inTime(12_500, ask()),
       inTime(3_000, health('ready')),
@@ -152,7 +158,7 @@ describe.skipIf(!hasPostgres).concurrent('a database that does not answer', () =
   })
 
   test('is forgotten with its silent connections, when new ones are answered', async (context) => {
-    const { proxy, list, health, recover, leave } = await enter()
+    const { proxy, list, health, recover, leave } = await enter({ readCacheMb: 0 })
     context.onTestFinished(leave)
     const askOften = async () => (await Promise.all(Array.from({ length: 30 }, list))).map(({ status }) => status)
     // The pool has all the connections that it may have, so the gateway makes no new one by itself.
@@ -169,7 +175,12 @@ describe.skipIf(!hasPostgres).concurrent('a database that does not answer', () =
   const startProcess = async () => {
     const { proxy, leave: leaveDatabase } = await createBreakableDatabase()
     const DATA_DIR = createTempDir()
-    const environment = { DATABASE_URL: proxy.url, ENCRYPTION_KEY: TEST_KEY, BOOTSTRAP_TOKEN: TOKEN }
+    const environment = {
+      DATABASE_URL: proxy.url,
+      ENCRYPTION_KEY: TEST_KEY,
+      BOOTSTRAP_TOKEN: TOKEN,
+      READ_CACHE_MB: '0',
+    }
     const gateway = await startGatewayProcess({ DATA_DIR, ...environment })
     const leave = async () => {
       await gateway.kill()

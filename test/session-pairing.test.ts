@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PairingStep } from '../src/pairing/step.ts'
 import { createNumber, type Stage, startStage, until } from './whatsapp.ts'
@@ -187,6 +188,27 @@ describe('logging out', () => {
     await number.reaches('connected')
   })
 
+  test('keeps the pairing when the network has vanished', { timeout: 40_000 }, async () => {
+    const number = await createNumber(stage)
+    await number.link()
+    number.phone.hang()
+    await expect(number.logOut()).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
+    expect(await credsOf(number.instance.id)).toBeDefined()
+    expect(number.phone.devices.size).toBe(1)
+  })
+
+  test('tells streams last that nothing is wanted any more', async () => {
+    const number = await createNumber(stage)
+    await number.link()
+    let last = number.status()
+    stage.gateway.services.sessions.connectionTicks.subscribe(stage.account.id, ({ instance }) => {
+      if (instance.id === number.instance.id) last = number.status()
+    })
+    await number.logOut()
+    expect(last).toMatchObject({ state: 'loggedout', desiredState: 'disconnected' })
+    expect(last.sequence).toBe(number.status().sequence)
+  })
+
   test('of an instance that was never paired is nothing', async () => {
     const number = await createNumber(stage)
     expect(await number.logOut()).toBe('DISCONNECTED')
@@ -245,6 +267,23 @@ describe('an instance that is deleted', () => {
     )
     expect(steps.at(-1)).toMatchObject({ kind: 'failed', reason: { code: 'INSTANCE_DELETED' } })
   })
+})
+
+test('a process that another one has followed writes nothing any more', async () => {
+  const { db } = stage.gateway.services
+  const number = await createNumber(stage)
+  await number.link()
+  const before = [await rowOf(number.instance.id), await credsOf(number.instance.id)]
+  await sql`select setval('registry_epochs', last_value + 1) from registry_epochs`.execute(db)
+  try {
+    number.phone.unlink()
+    await number.reaches('loggedout')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect([await rowOf(number.instance.id), await credsOf(number.instance.id)]).toEqual(before)
+    await expect(number.disconnect()).rejects.toThrow(/not found/)
+  } finally {
+    await sql`select setval('registry_epochs', last_value - 1) from registry_epochs`.execute(db)
+  }
 })
 
 test('codes that nobody uses run out, each after its time, and the attempt ends', async () => {

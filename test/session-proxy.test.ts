@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { request as requestHttps } from 'node:https'
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { routeThrough } from '../src/session/proxy-route.ts'
+import { ProxyFailed, type ProxyRoute, routeThrough } from '../src/session/proxy-route.ts'
 import { runCli, startGatewayProcessForTest } from './child.ts'
 import { createDataDirForTest } from './data-dir.ts'
 import { type FakeProxy, startHttpProxy, startSocksProxy } from './fake-proxy.ts'
@@ -18,6 +19,7 @@ beforeAll(async () => {
 })
 afterAll(() => stage.close())
 
+const ANONYMOUS = { username: null, password: null }
 const CREDENTIALS = { username: 'anna', password: 'p@ss:w/ord' }
 
 async function forTest(starting: Promise<FakeProxy>): Promise<FakeProxy> {
@@ -116,6 +118,86 @@ test('a proxy that never answers is a proxy that failed', async () => {
   await number.reconnect()
   const { reason } = await number.reaches('connecting', 'PROXY_FAILED')
   expect(reason?.nextStep).toBe('FIX_PROXY')
+  await number.disconnect()
+  await until(proxy.connections, (count) => count === 0)
+})
+
+/** A proxy that says what it is told to, whatever it is asked, and the connections that it has. */
+async function startRudeProxy(talk: (socket: Socket) => void) {
+  const sockets = new Set<Socket>()
+  const server = createTcpServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {}).once('close', () => sockets.delete(socket))
+    talk(socket)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { port: (server.address() as AddressInfo).port, connections: () => sockets.size }
+}
+
+const askThrough = (route: ProxyRoute, kind: 'agent' | 'dispatcher'): Promise<unknown> => {
+  if (kind === 'dispatcher') {
+    const { dispatcher } = route
+    return fetch('https://example.com/', { dispatcher } as RequestInit).catch((error: Error) => error.cause)
+  }
+  const request = requestHttps('https://example.com/', { agent: route.agent })
+  return once(request, 'error').then(([error]) => error as unknown)
+}
+
+describe.each(['http', 'socks5'] as const)('a %s proxy that never answers', (protocol) => {
+  test.each(['agent', 'dispatcher'] as const)('is left when its route is closed (%s)', async (kind) => {
+    const proxy = await startRudeProxy((socket) => socket.resume())
+    const address = { ...ANONYMOUS, protocol, host: '127.0.0.1', port: proxy.port }
+    const route = await routeThrough(address, true)
+    const failure = askThrough(route, kind)
+    await until(proxy.connections, (count) => count === 1)
+    expect(route.isWaiting()).toBe(true)
+    route.close()
+    await until(proxy.connections, (count) => count === 0)
+    expect(await failure).toBeInstanceOf(Error)
+    expect(route.isWaiting()).toBe(false)
+    await expect(askThrough(route, kind)).resolves.toBeInstanceOf(Error)
+    expect(proxy.connections()).toBe(0)
+  })
+
+  test.each(['agent', 'dispatcher'] as const)('has failed at the deadline (%s)', async (kind) => {
+    const proxy = await startRudeProxy((socket) => socket.resume())
+    const route = await routeThrough({ ...ANONYMOUS, protocol, host: '127.0.0.1', port: proxy.port }, true, 100)
+    onTestFinished(route.close)
+    expect(await askThrough(route, kind)).toBeInstanceOf(ProxyFailed)
+    await until(proxy.connections, (count) => count === 0)
+    expect(route.isWaiting()).toBe(false)
+  })
+})
+
+test.each([
+  ['garbage', ''],
+  ['a header', 'HTTP/1.1 200 OK\r\nx: '],
+  ['headers', 'HTTP/1.1 200 OK\r\n', 'x: 1\r\n'],
+  ['a reason', 'HTTP/1.1 200 '],
+  ['SOCKS', '\x05\x00'],
+])('a proxy that answers %s without end is cut off', async (name, beginning, repeated = 'x') => {
+  let sent = 0
+  const proxy = await startRudeProxy((socket) => {
+    const chunk = repeated.repeat(65_536)
+    socket.resume().write(beginning, 'latin1')
+    const more = () => {
+      while (!socket.destroyed && socket.write(chunk)) sent += chunk.length
+    }
+    socket.on('drain', more)
+    more()
+  })
+  const protocol = name === 'SOCKS' ? 'socks5' : 'http'
+  const route = await routeThrough({ ...ANONYMOUS, protocol, host: '127.0.0.1', port: proxy.port }, true)
+  onTestFinished(route.close)
+  expect(await askThrough(route, 'agent')).toBeInstanceOf(ProxyFailed)
+  await until(proxy.connections, (count) => count === 0)
+  // What the buffers of two sockets hold, and no more.
+  expect(sent).toBeLessThan(16 * 1024 * 1024)
 })
 
 test('a proxy over TLS carries the link as well', async () => {

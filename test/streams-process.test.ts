@@ -41,7 +41,7 @@ test('commands that go through the gateway are told to its streams', async () =>
   await vi.waitFor(() => expect(own.text).toContain('SNAPSHOT'))
   const { tokens } = await cli('token', 'list', 'shop')
   await cli('token', 'revoke', tokens.find(({ kind }: { kind: string }) => kind === 'instance').id)
-  await vi.waitFor(() => expect(own.text).toContain('UNAUTHENTICATED'), { timeout: 1_000 })
+  await vi.waitFor(() => expect(own.text).toContain('UNAUTHENTICATED'), { timeout: 5_000 })
   expect(own.text).toMatch(/event: complete\ndata:\n\n$/)
   await cli('instance', 'delete', 'shop', 'sales')
   await vi.waitFor(() => expect(stream.text).toContain('{"kind":"REMOVED","instanceName":"sales"}'))

@@ -233,6 +233,21 @@ describe('an operation', () => {
     expect(payload.extensions).toMatchObject({ remaining: 0, retryAfter: payload.errors[0].extensions.retryAfter })
   })
 
+  test('that is one too many is counted as one request', async () => {
+    const { limited, account, peer } = await start()
+    for (let id = 1; id <= 10; id++) peer.send(subscribe(String(id), CONNECTIONS))
+    await vi.waitFor(() => expect(new Set(peer.messages.map(({ id }) => id).filter(Boolean)).size).toBe(10))
+    const refuse = async (id: string) => {
+      peer.send(subscribe(id, '{ a: viewer { kind } b: viewer { kind } }'))
+      return (await peer.told((message) => message.id === id)).payload[0].extensions
+    }
+    for (let id = 11; id <= 15; id++) expect(await refuse(String(id))).toEqual({ code: 'RATE_LIMITED' })
+    const response = await limited.get('/api/instance/list', account.token)
+    expect(response.headers.get('x-ratelimit-remaining')).toBe(String(LIMIT - 10 - 5 - 1))
+    await limited.services.limiter.charge(`account:${account.id}`, LIMIT - 10 - 5 - 1)
+    expect(await refuse('16')).toMatchObject({ code: 'RATE_LIMITED', remaining: 0 })
+  })
+
   test('may be a mutation', async () => {
     const { client } = connectWs(gateway, shop.token)
     const query = 'mutation { createInstance(input: { name: "by-socket" }) { instance { name } } }'
@@ -255,6 +270,27 @@ describe('an operation', () => {
     expect(error.extensions.http).toBeUndefined()
     expect(socket.readyState).toBe(WebSocket.OPEN)
   })
+})
+
+test('an upgrade whose token is looked up while the gateway starts to stop is closed as a WebSocket', async () => {
+  const stopping = await startGatewayForTest()
+  const { services } = stopping
+  const { token } = await seed(services.db).account('late')
+  const lookUp = services.lookUpToken
+  let proceed = () => {}
+  const gate = new Promise<void>((resolve) => (proceed = resolve))
+  const spy = vi.spyOn(services, 'lookUpToken').mockImplementation(async (sent) => {
+    const found = await lookUp(sent)
+    await gate
+    return found
+  })
+  const peer = open({ headers: { token } }, stopping)
+  const closed = peer.closed()
+  await vi.waitFor(() => expect(spy).toHaveBeenCalled())
+  const stopped = stopping.close()
+  proceed()
+  expect(await closed).toEqual([1012, 'Service restart'])
+  await stopped
 })
 
 describe('what is no WebSocket', () => {

@@ -7,6 +7,7 @@ import { badUserInput, GatewayError } from '../errors.ts'
 import { type Instance, listInstances } from '../instance/queries.ts'
 import { NAME_RULE, parseName } from '../name.ts'
 import { insertToken, revokeTokensOf } from '../token/actions.ts'
+import { listTokenIdsOf } from '../token/queries.ts'
 import { generateToken } from '../token/token.ts'
 import { type Account, findAccountByName } from './queries.ts'
 
@@ -51,18 +52,22 @@ export async function getAccountByName(db: Kysely<DB>, name: string): Promise<Ac
 const noAccount = (name: string) =>
   badUserInput('account', `There is no account named ${name}. "account list" shows those that exist`)
 
-/** Deletes an account with its tokens, its instances and all that belongs to them; returns the instances as they were. */
+/**
+ * Deletes an account with its tokens, its instances and all that belongs to them; returns the instances as they were, and
+ * the ids of all their tokens.
+ */
 export async function deleteAccount(
   db: Kysely<DB>,
   name: string,
-): Promise<{ id: string; name: string; instances: Instance[] }> {
+): Promise<{ id: string; name: string; instances: Instance[]; tokenIds: string[] }> {
   const account = await getAccountByName(db, name)
   return inTransaction(db, async (transaction) => {
     // So that no instance is made between the look at them and their end.
     await lockAccount(transaction, account)
     const instances = await listInstances(transaction, { kind: 'account', accountId: account.id })
+    const tokenIds = await listTokenIdsOf(transaction, { accountId: account.id })
     await transaction.deleteFrom('accounts').where('id', '=', account.id).execute()
-    return { id: account.id, name: account.name, instances }
+    return { id: account.id, name: account.name, instances, tokenIds }
   })
 }
 
@@ -77,15 +82,19 @@ async function lockAccount(transaction: Kysely<DB>, { id, name }: Account): Prom
   if (!locked) throw noAccount(name)
 }
 
-/** Replaces the TokenAccount: the old one fails on its next request. */
-export async function rotateAccountToken(db: Kysely<DB>, name: string): Promise<CreatedAccount> {
+/** Replaces the TokenAccount: the old one fails on its next request. Its streams are for the caller to end. */
+export async function rotateAccountToken(
+  db: Kysely<DB>,
+  name: string,
+): Promise<CreatedAccount & { revokedIds: string[] }> {
   const account = await getAccountByName(db, name)
   const token = generateToken('account')
-  await inTransaction(db, async (transaction) => {
+  const revokedIds = await inTransaction(db, async (transaction) => {
     // So that of two rotations the later one finds the token of the other.
     await lockAccount(transaction, account)
-    await revokeTokensOf(transaction, { accountId: account.id })
+    const revoked = await revokeTokensOf(transaction, { accountId: account.id })
     await insertToken(transaction, { kind: 'account', accountId: account.id, token })
+    return revoked
   })
-  return { id: account.id, name: account.name, token }
+  return { id: account.id, name: account.name, token, revokedIds }
 }

@@ -1,12 +1,16 @@
 import { mkdirSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
+import type { PGlite } from '@electric-sql/pglite'
 import { Kysely, type LogEvent, PostgresDialect, sql } from 'kysely'
 import type { Logger } from '../logger.ts'
 import { within } from '../within.ts'
+import { catchingUp } from './catching-up-dialect.ts'
+import { type Change, type ChangeFeed, CHANGES_CHANNEL, parseChange } from './change.ts'
 import { lockDataDir } from './data-dir-lock.ts'
 import { migrateToLatest } from './migrate.ts'
 import { PgliteDialect } from './pglite-dialect.ts'
+import { PostgresChangeFeed } from './postgres-changes.ts'
 import type { DB } from './types.ts'
 import { isUnavailable } from './unavailable.ts'
 
@@ -20,8 +24,12 @@ const CLOSE_TIMEOUT_MS = 500
 
 export type Database = {
   db: Kysely<DB>
+  /** The same database, for those who do not wait until their writes have been told: nobody reads them from memory. */
+  direct: Kysely<DB>
   /** Brings the schema up to date, however long it takes; returns the names of the migrations that were applied. */
   migrate(): Promise<string[]>
+  /** Starts to listen to what is committed, once migrated; from then on a write is over when this feed has told it. */
+  watchChanges(): Promise<ChangeFeed>
   close(): Promise<void>
 }
 
@@ -58,7 +66,11 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
   pool.on('connect', (client) => {
     client.on('error', (error) => logger.debug({ err: error }, 'a database connection broke'))
   })
-  const db = new Kysely<DB>({ dialect: new PostgresDialect({ pool }), ...(onStatement && { log: onStatement }) })
+  let changes: ChangeFeed | null = null
+  const log = onStatement && { log: onStatement }
+  const direct = new Kysely<DB>({ dialect: new PostgresDialect({ pool }), ...log })
+  const dialect = catchingUp(new PostgresDialect({ pool }), async () => changes?.catchUp())
+  const db = new Kysely<DB>({ dialect, ...log })
   try {
     await refuseOldServer(db)
   } catch (error) {
@@ -67,7 +79,12 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
   }
   return {
     db,
+    direct,
     migrate: () => migrateWithoutTimeouts(databaseUrl),
+    watchChanges: async () => {
+      changes = await PostgresChangeFeed.open(databaseUrl, logger)
+      return changes
+    },
     close: async () => {
       const closed = db.destroy().then(() => true)
       if (await within(CLOSE_TIMEOUT_MS, closed)) return
@@ -138,7 +155,9 @@ async function openEmbedded({ dataDir, onStatement }: DatabaseOptions): Promise<
     const db = new Kysely<DB>({ dialect: new PgliteDialect(pglite), ...(onStatement && { log: onStatement }) })
     return {
       db,
+      direct: db,
       migrate: () => migrateToLatest(db),
+      watchChanges: () => watchEmbedded(pglite),
       close: async () => {
         await db.destroy()
         unlock()
@@ -147,5 +166,23 @@ async function openEmbedded({ dataDir, onStatement }: DatabaseOptions): Promise<
   } catch (error) {
     unlock()
     throw error
+  }
+}
+
+/** PGlite tells of a change before the commit's promise resolves, and nobody else writes to it. */
+async function watchEmbedded(pglite: PGlite): Promise<ChangeFeed> {
+  const listeners = new Set<(change: Change) => void>()
+  const stop = await pglite.listen(CHANGES_CHANNEL, (notice) => {
+    for (const listener of listeners) listener(parseChange(notice))
+  })
+  return {
+    isCurrent: () => true,
+    confirm: async () => true,
+    listen: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    catchUp: async () => {},
+    close: () => stop(),
   }
 }

@@ -47,14 +47,13 @@ export class Call {
   }
 
   /**
-   * Counts the call as `requests` of the viewer's minute.
+   * Counts the call as `requests` of the viewer's minute, once, however many roads it takes.
    * @throws GatewayError RATE_LIMITED
    */
   async charge(viewer: Viewer, requests: number): Promise<Charge> {
-    const charge = await this.services.limiter.charge(principalOf(viewer), requests)
-    this.#charge = charge
-    this.#answer.tellCharge(charge)
-    return granted(charge)
+    this.#charge ??= await this.services.limiter.charge(principalOf(viewer), requests)
+    this.#answer.tellCharge(this.#charge)
+    return granted(this.#charge)
   }
 
   /**

@@ -65,6 +65,7 @@ export function createGraphQLHandler(services: Services, operations: Operations)
       const call = new Call(services, { request, requestId, token }, httpAnswer(response))
       try {
         const params = await prepare(request, response, query)
+        if (await operations.fastRoad.answer(call, params, response)) return
         if (answersWithEvents(request, operations.isSubscription(params))) {
           return await answerWithEvents(call, checkParams(params), response)
         }

@@ -11,8 +11,9 @@ import { createYoga, type YogaServerInstance } from 'graphql-yoga'
 import type { Services } from '../services.ts'
 import type { Call, ServerContext } from './call.ts'
 import { EventStream } from './event-stream.ts'
+import { createFastRoad, type FastRoad } from './fast-road/fast-road.ts'
 import { MAX_TOKENS } from './limits.ts'
-import { createDocumentCache, useAdmission, useErrorPresentation, useLimits } from './plugins.ts'
+import { createDocumentCache, useAdmission, useErrorPresentation, useFastRoad, useLimits } from './plugins.ts'
 import { presentResult } from './present-errors.ts'
 import { schema } from './schema.ts'
 
@@ -34,6 +35,8 @@ export type PreparedOperation = ExecutionArgs & {
 
 /** GraphQL without a transport: the same parsing, validation, limits and admission for all of them. */
 export type Operations = {
+  /** Asked first by HTTP; what it leaves goes to Yoga. */
+  fastRoad: FastRoad
   /** Serves single results over HTTP. */
   yoga: YogaServerInstance<ServerContext, object>
   isSubscription(params: Partial<OperationParams>): boolean
@@ -49,9 +52,10 @@ export const isPrepared = (prepared: PreparedOperation | ExecutionResult): prepa
 export function createOperations(services: Services): Operations {
   const { config, streamSlots } = services
   const documents = createDocumentCache<DocumentNode>()
+  const fastRoad = createFastRoad(schema, (text) => documents.get(text))
   const yoga = createYoga<ServerContext>({
     schema,
-    plugins: [useLimits(config.introspection), useAdmission(), useErrorPresentation()],
+    plugins: [useLimits(config.introspection), useFastRoad(fastRoad), useAdmission(), useErrorPresentation()],
     parserAndValidationCache: { documentCache: documents, errorCache: createDocumentCache() },
     // Done here, once for all of the gateway: the page, CORS, masking, the log, the limit of the body.
     graphiql: false,
@@ -79,6 +83,7 @@ export function createOperations(services: Services): Operations {
   }
 
   return {
+    fastRoad,
     yoga,
     isSubscription: ({ query, operationName }) => {
       // The word is looked for first, so that queries are not parsed twice.

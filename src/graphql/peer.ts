@@ -3,6 +3,7 @@ import { CloseCode } from 'graphql-ws'
 import type { WebSocket } from 'ws'
 import { presentFailure } from '../failure.ts'
 import type { Logger } from '../logger.ts'
+import type { LiveToken } from '../token/queries.ts'
 
 /** Frames that may wait for a client that does not read; each operation waits for its own, so an honest one has a few. */
 const MAX_WAITING_FRAMES = 100
@@ -15,6 +16,8 @@ export class Peer {
   readonly requestId: string
   /** The token as it was sent; null until `connection_init` brings it. */
   sentToken: string | null
+  /** What the token was when it let the connection in; null until then. */
+  token: LiveToken | null = null
   readonly #socket: WebSocket
   #waiting = 0
 

@@ -14,6 +14,7 @@ import { createLoaders } from '../loaders.ts'
 import { refuse } from '../viewer/identify.ts'
 import type { ServerContext } from './call.ts'
 import type { Context } from './context.ts'
+import type { FastRoad } from './fast-road/fast-road.ts'
 import { findExcess, MAX_TOKENS } from './limits.ts'
 import { presentResult } from './present-errors.ts'
 import { rootFieldsOf, writtenRootFields } from './root-fields.ts'
@@ -57,6 +58,11 @@ export const createDocumentCache = <Value extends object>() =>
     maxEntrySize: 16_384,
     sizeCalculation: (_value, source) => source.length + 1,
   })
+
+/** Shows the fast road what it may take from now on. */
+export const useFastRoad = (fastRoad: FastRoad): GatewayPlugin => ({
+  onExecute: ({ args }) => fastRoad.learn(args.document),
+})
 
 /** Lets an operation through when its viewer may execute it and can pay for it, and gives resolvers their context. */
 export function useAdmission(): GatewayPlugin {
@@ -107,7 +113,7 @@ async function admit(args: ExecutionArgs): Promise<Omit<Context, 'call'> | null>
     )
   }
   const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))
-  return { viewer, services, loaders: createLoaders(services.db, viewer), budget }
+  return { viewer, services, loaders: createLoaders(services, viewer), budget }
 }
 
 /** The last look at a result: counts what was refused before execution, and shows users only errors meant for them. */

@@ -37,7 +37,11 @@ export function createSocketProtocol(
   ): Promise<PreparedOperation | readonly GraphQLError[]> => {
     const requestId = randomUUID()
     try {
-      if (Object.keys(subscriptions).length > MAX_OPERATIONS || peer.waiting > MAX_OPERATIONS) throw tooManyOperations()
+      if (Object.keys(subscriptions).length > MAX_OPERATIONS || peer.waiting > MAX_OPERATIONS) {
+        // Counted without a look at the token, so that a flood does not wait for the database.
+        await new Call(services, { request: peer.request, requestId, token: peer.token }, ANSWER).chargeRefusal()
+        throw tooManyOperations()
+      }
       // For each operation, as for each HTTP request: the look at the opening is not trusted.
       const token = await authenticate(services, peer.sentToken)
       if (token === null || token === 'invalid') {

@@ -44,6 +44,7 @@ export function createSockets(services: Services, operations: Operations): Socke
 
   /** The connection lives as long as its token. */
   const hold = (peer: Peer, token: LiveToken) => {
+    peer.token = token
     const release = tokenWatch.hold(token.id, (reason) => peer.close(...closeOf(reason)))
     peer.whenClosed(release)
   }
@@ -78,10 +79,12 @@ export function createSockets(services: Services, operations: Operations): Socke
 
   const welcome = (socket: WebSocket, peer: Peer, token: LiveToken | null) => {
     const startedAt = performance.now()
-    peers.add(peer)
-    keepAlive(socket)
     // Breaches of the protocol; the connection closes by itself.
     socket.on('error', (error) => logger.debug({ requestId: peer.requestId, err: error }, 'a websocket broke'))
+    // Its token was looked up meanwhile.
+    if (isStopping) return peer.close(SERVICE_RESTART, 'Service restart')
+    peers.add(peer)
+    keepAlive(socket)
     const closed = protocol.opened(
       {
         protocol: socket.protocol,
@@ -109,9 +112,15 @@ export function createSockets(services: Services, operations: Operations): Socke
       socket.on('error', () => socket.destroy())
       identifyUpgrade(request, query)
         .then(({ sentToken, token }) =>
-          server.handleUpgrade(request, socket, head, (opened) =>
-            welcome(opened, new Peer(opened, { request, requestId, sentToken }), token),
-          ),
+          server.handleUpgrade(request, socket, head, (opened) => {
+            const peer = new Peer(opened, { request, requestId, sentToken })
+            try {
+              welcome(opened, peer, token)
+            } catch (failure) {
+              // It is open, and an HTTP answer would be no frame.
+              peer.close(...closeOf(presentFailure(failure, requestId, logger)))
+            }
+          }),
         )
         .catch((failure) => refuseUpgrade(socket, requestId, presentFailure(failure, requestId, logger)))
     },

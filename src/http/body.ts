@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { badRequest } from '../errors.ts'
 
@@ -15,10 +16,19 @@ export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
   }
   const bytes = await readBytes(request)
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    return JSON.parse(textOf(bytes))
   } catch {
     throw badRequest('The body is not JSON in UTF-8')
   }
+}
+
+/**
+ * TextDecoder would make a text of two bytes a character, and with it everything that repeats a part of it: twice the
+ * memory, and several times the work to write it.
+ */
+function textOf(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw badRequest('The body is not UTF-8')
+  return bytes.toString('utf8').replace(/^\uFEFF/, '')
 }
 
 const isJson = (contentType = ''): boolean =>

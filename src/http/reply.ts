@@ -9,7 +9,7 @@ export function replyText(response: ServerResponse, status: number, text: string
 export function replyJson(
   response: ServerResponse,
   status: number,
-  json: string,
+  json: string | Buffer,
   contentType = 'application/json; charset=utf-8',
 ): void {
   response.setHeader('Content-Type', contentType)

@@ -6,6 +6,7 @@ import { inTransaction } from '../db/transaction.ts'
 import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError, instanceNotFound } from '../errors.ts'
 import { insertToken, revokeTokensOf } from '../token/actions.ts'
+import { listTokenIdsOf } from '../token/queries.ts'
 import { generateToken } from '../token/token.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 import { NAME_RULE, parseName } from '../name.ts'
@@ -112,35 +113,41 @@ export async function writeInstance<Result>(
   })
 }
 
-/** Replaces the TokenInstance: the old one fails on its next request. */
+/** Replaces the TokenInstance: the old one fails on its next request. Its streams are for the caller to end. */
 export async function rotateInstanceToken(
   db: Kysely<DB>,
   viewer: Viewer,
   ref: InstanceRef,
-): Promise<{ instance: Instance; token: string }> {
+): Promise<{ instance: Instance; token: string; revokedIds: string[] }> {
   const token = generateToken('instance')
-  const { instance } = await writeInstance(
+  const { instance, result: revokedIds } = await writeInstance(
     db,
     viewer,
     ref,
     async (transaction, instanceId) => {
-      await revokeTokensOf(transaction, { instanceId })
+      const revoked = await revokeTokensOf(transaction, { instanceId })
       await insertToken(transaction, { kind: 'instance', instanceId, token })
+      return revoked
     },
     () => false,
   )
-  return { instance, token }
+  return { instance, token, revokedIds }
 }
 
 /**
- * Deletes an instance with its tokens and integrations, for good, and returns it as it was.
+ * Deletes an instance with its tokens and integrations, for good, and returns it as it was, and the ids of its tokens.
  * @throws GatewayError INSTANCE_NOT_FOUND
  */
-export async function deleteInstance(db: Kysely<DB>, viewer: Viewer, ref: InstanceRef): Promise<Instance> {
+export async function deleteInstance(
+  db: Kysely<DB>,
+  viewer: Viewer,
+  ref: InstanceRef,
+): Promise<{ instance: Instance; tokenIds: string[] }> {
   return inTransaction(db, async (transaction) => {
     const locked = await lockInstance(transaction, viewer, ref)
     if (!locked) throw instanceNotFound()
+    const tokenIds = await listTokenIdsOf(transaction, { instanceId: locked.id })
     await transaction.deleteFrom('instances').where('id', '=', locked.id).execute()
-    return locked
+    return { instance: locked, tokenIds }
   })
 }

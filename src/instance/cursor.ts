@@ -7,6 +7,10 @@ export type Position = { createdAt: Date; id: string }
 /** 9999-12-31, the last day that every database and RFC 3339 can write; a Date and its text go further. */
 const LAST_TIME = Date.UTC(9999, 11, 31)
 
+/** The order of every list. */
+export const compareAge = (a: Position, b: Position): number =>
+  a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : Number(a.id !== b.id))
+
 /** The opaque text that stands for a position. */
 export const writeCursor = ({ createdAt, id }: Position): string =>
   Buffer.from(`${createdAt.getTime()}:${id}`).toString('base64url')

@@ -2,6 +2,9 @@ import DataLoader from 'dataloader'
 import type { Kysely } from 'kysely'
 import { alignByKey } from '../db/align.ts'
 import type { DB } from '../db/types.ts'
+import type { AccountRows } from '../read-model/account-rows.ts'
+import type { InstanceRecord } from '../read-model/instance-record.ts'
+import { visibleAfter, visibleById, visibleInstances } from '../read-model/visible.ts'
 import type { Viewer } from '../viewer/viewer.ts'
 import { type Position, writeCursor } from './cursor.ts'
 import type { NameFilter } from './filter.ts'
@@ -14,10 +17,17 @@ type PageKey = { first: number; after: Position | null }
 export type Page = { instances: readonly Instance[]; hasNextPage: boolean }
 
 /** The instances that a viewer sees: lists by name filter, pages, single ones by id. */
-export const createInstanceLoaders = (db: Kysely<DB>, viewer: Viewer, { track }: Outstanding) => ({
+/** @param remembered the viewer's account in memory; null: ask the database */
+export const createInstanceLoaders = (
+  db: Kysely<DB>,
+  viewer: Viewer,
+  { track, remembered }: Pick<Outstanding, 'track'> & { remembered: () => AccountRows | null },
+) => ({
   /** All filters of a request share one statement; the order is creation time, then id. */
   instances: new DataLoader<NameFilter, Instance[], string>(
     track(async (filters) => {
+      const account = remembered()
+      if (account) return Promise.all(filters.map((filter) => rowsOf(visibleInstances(account, viewer, filter))))
       const names = unionOf(filters)
       const rows = names === 'all' ? await listInstances(db, viewer) : await listInstancesByName(db, viewer, names)
       return filters.map((filter) => selectByName(rows, filter))
@@ -26,19 +36,32 @@ export const createInstanceLoaders = (db: Kysely<DB>, viewer: Viewer, { track }:
   ),
   /** One statement a page, however often it is asked for. */
   instancePage: new DataLoader<PageKey, Page, string>(
-    track((keys) => Promise.all(keys.map((key) => readPage(db, viewer, key)))),
+    track((keys) => Promise.all(keys.map((key) => readPage(db, viewer, key, remembered())))),
     { cacheKeyFn: ({ first, after }) => `${first}:${after ? writeCursor(after) : ''}` },
   ),
   instanceById: new DataLoader(
-    track(async (ids: readonly string[]) =>
-      alignByKey(ids, await listInstancesById(db, viewer, ids), (instance) => instance.id, null),
-    ),
+    track(async (ids: readonly string[]) => {
+      const account = remembered()
+      if (account) return (await visibleById(account, viewer, ids)).map((record) => record?.instance ?? null)
+      return alignByKey(ids, await listInstancesById(db, viewer, ids), (instance) => instance.id, null)
+    }),
   ),
 })
 
+const rowsOf = async (records: Promise<readonly InstanceRecord[]>): Promise<Instance[]> =>
+  (await records).map(({ instance }) => instance)
+
 /** One more than asked for tells whether more follow. */
-async function readPage(db: Kysely<DB>, viewer: Viewer, { first, after }: PageKey): Promise<Page> {
-  const instances = await listInstancesAfter(db, viewer, { first: first + 1, after })
+async function readPage(
+  db: Kysely<DB>,
+  viewer: Viewer,
+  { first, after }: PageKey,
+  account: AccountRows | null,
+): Promise<Page> {
+  const wanted = { first: first + 1, after }
+  const instances = account
+    ? await rowsOf(visibleAfter(account, viewer, wanted))
+    : await listInstancesAfter(db, viewer, wanted)
   return { instances: instances.slice(0, first), hasNextPage: instances.length > first }
 }
 

@@ -139,10 +139,13 @@ builder.mutationField('deleteInstance', (t) =>
       const account = requireAccount(viewer)
       const instance = await findInstance(services.db, account, input.instance)
       if (!instance) throw instanceNotFound()
-      // The streams of its token are told so, and end with the next look at it.
-      await services.sessions.deleteInstances([instance], async () => [
-        await deleteInstance(services.db, account, { id: instance.id }),
-      ])
+      let ended: readonly string[] = []
+      await services.sessions.deleteInstances([instance], async () => {
+        const deleted = await deleteInstance(services.db, account, { id: instance.id })
+        ended = deleted.tokenIds
+        return [deleted.instance]
+      })
+      services.tokenWatch.endSoon(ended)
       loaders.forget()
       return instance
     },
@@ -166,11 +169,11 @@ builder.mutationField('rotateInstanceToken', (t) =>
   t.field({
     type: RotateInstanceTokenPayload,
     nullable: true,
-    description: 'Account token. Replace the instance token; the old one and its streams end within a second.',
+    description: 'Account token. Replace the instance token; the old one and its streams end at once.',
     args: { input: t.arg({ type: RotateInstanceTokenInput, required: true }) },
     resolve: async (_root, { input }, { viewer, services, loaders, call }) => {
       const rotated = await rotateInstanceToken(services.db, requireAccount(viewer), input.instance)
-      services.tokenWatch.lookNow()
+      services.tokenWatch.end(rotated.revokedIds)
       call.forbidStoring()
       loaders.forget()
       return rotated

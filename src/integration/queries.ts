@@ -37,6 +37,10 @@ export const webhookOff = (label: string): ShownWebhook => ({
   mediaBase64: false,
 })
 
+/** The one that is meant where only one is shown. */
+export const defaultWebhookOf = (webhooks: readonly ShownWebhook[]): ShownWebhook =>
+  webhooks.find(({ label }) => label === DEFAULT_WEBHOOK_LABEL) ?? webhookOff(DEFAULT_WEBHOOK_LABEL)
+
 /** All webhooks of the instances, the disabled ones included, by label. */
 export const webhooksOf = (db: Kysely<DB>, ids: readonly string[]): Promise<Webhook[]> =>
   db

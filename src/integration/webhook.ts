@@ -2,7 +2,7 @@ import { builder } from '../graphql/builder.ts'
 import { Instance } from '../instance/type.ts'
 import { EventType } from './event-type.ts'
 import { eventsInEffect } from './events.ts'
-import { DEFAULT_WEBHOOK_LABEL, type ShownWebhook, webhookOff } from './queries.ts'
+import { DEFAULT_WEBHOOK_LABEL, defaultWebhookOf, type ShownWebhook, webhookOff } from './queries.ts'
 import { configure, readConfigInput } from '../instance/configure.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import type { Instance as InstanceRow } from '../instance/queries.ts'
@@ -34,10 +34,7 @@ builder.objectFields(Instance, (t) => ({
     type: Webhook,
     nullable: true,
     description: 'The webhook labelled `default`, enabled: false when there is none; null only beside an error.',
-    resolve: async ({ id }, _args, { loaders }) => {
-      const webhooks = await loaders.webhooks.load(id)
-      return webhooks.find(({ label }) => label === DEFAULT_WEBHOOK_LABEL) ?? webhookOff(DEFAULT_WEBHOOK_LABEL)
-    },
+    resolve: async ({ id }, _args, { loaders }) => defaultWebhookOf(await loaders.webhooks.load(id)),
   }),
   webhooks: t.field({
     type: [Webhook],

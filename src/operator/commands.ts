@@ -34,8 +34,15 @@ type Command = {
   args: readonly string[]
   options: readonly OptionName[]
   summary: string
-  /** @param tell says how far it is, for a person who waits */
-  run(tools: CommandTools, input: CommandInput, tell: (step: ConnectStep) => void): Promise<CommandOutput>
+  run(tools: CommandTools, input: CommandInput, follower: Follower): Promise<CommandOutput>
+}
+
+/** Whoever waits for a command. */
+export type Follower = {
+  /** Says how far it is. */
+  tell(step: ConnectStep): void
+  /** Nobody waits any more. */
+  signal: AbortSignal
 }
 
 /** What a command works with. */
@@ -74,9 +81,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'delete an account with all its instances',
     run: async ({ db, live }, { args: [name = ''] }) => {
       const { id, name: found } = await getAccountByName(db, name)
-      const erase = async () => (await deleteAccount(db, name)).instances
+      let ended: readonly string[] = []
+      const erase = async () => {
+        const { instances, tokenIds } = await deleteAccount(db, name)
+        ended = tokenIds
+        return instances
+      }
       if (live) await live.sessions.deleteInstances(await listInstances(db, { kind: 'account', accountId: id }), erase)
       else await erase()
+      live?.tokenWatch.endSoon(ended)
       return { id, name: found }
     },
   },
@@ -85,8 +98,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: [],
     summary: 'replace the token of an account and print the new one, this once',
     run: async ({ db, live }, { args: [name = ''] }) => {
-      const rotated = await rotateAccountToken(db, name)
-      live?.tokenWatch.lookNow()
+      const { revokedIds, ...rotated } = await rotateAccountToken(db, name)
+      live?.tokenWatch.end(revokedIds)
       return rotated
     },
   },
@@ -119,12 +132,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['ACCOUNT', 'NAME'],
     options: ['phone'],
     summary: 'link a phone by QR, or by a code with --phone and its digits, and wait until connected',
-    run: async ({ db, openSessions }, { args: [account = '', name = ''], options: { phone = null } }, tell) => {
+    run: async (
+      { db, openSessions },
+      { args: [account = '', name = ''], options: { phone = null } },
+      { tell, signal },
+    ) => {
       if (phone !== null && !isPhoneNumber(phone))
         throw badUserInput('phone', `--phone ${phone}: expected ${PHONE_NUMBER_RULE}`)
       const instance = await getInstanceByName(db, account, name)
       const sessions = await openSessions()
-      await connectInstance(sessions, instance, phone, tell)
+      await connectInstance(sessions, instance, phone, tell, signal)
       const { state, numberJid } = sessions.statusOf(instance)
       return { id: instance.id, name: instance.name, state, numberJid }
     },
@@ -136,8 +153,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     run: async ({ db, live }, { args: [account = '', name = ''] }) => {
       const instance = await getInstanceByName(db, account, name)
       const { id, accountId } = instance
-      const erase = async () => [await deleteInstance(db, { kind: 'account', accountId }, { id })]
+      let ended: readonly string[] = []
+      const erase = async () => {
+        const deleted = await deleteInstance(db, { kind: 'account', accountId }, { id })
+        ended = deleted.tokenIds
+        return [deleted.instance]
+      }
       await (live ? live.sessions.deleteInstances([instance], erase) : erase())
+      live?.tokenWatch.endSoon(ended)
       return { id: instance.id, name: instance.name }
     },
   },
@@ -156,7 +179,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'end a token at once',
     run: async ({ db, live }, { args: [id = ''] }) => {
       const revoked = await revokeToken(db, id)
-      live?.tokenWatch.lookNow()
+      live?.tokenWatch.end([revoked.id])
       return revoked
     },
   },

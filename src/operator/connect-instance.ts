@@ -10,7 +10,7 @@ export type ConnectStep =
   | { kind: 'state'; state: string; message: string }
 
 /**
- * Asks for a link and follows it until it is open.
+ * Asks for a link and follows it until it is open, or nobody is there any more to be told.
  * @throws GatewayError CONFLICT with the reason when it comes to rest without a link
  */
 export async function connectInstance(
@@ -18,6 +18,7 @@ export async function connectInstance(
   instance: Instance,
   phoneNumber: string | null,
   tell: (step: ConnectStep) => void,
+  signal: AbortSignal,
 ): Promise<void> {
   const stops: (() => void)[] = []
   try {
@@ -50,6 +51,7 @@ export async function connectInstance(
         if (step && !isShown) show(step)
         look()
       }
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
       ask().catch(reject)
     })
   } finally {

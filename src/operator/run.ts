@@ -1,6 +1,5 @@
 import { GatewayError } from '../errors.ts'
-import type { ConnectStep } from './connect-instance.ts'
-import { type CommandInput, type CommandOutput, type CommandTools, findCommand } from './commands.ts'
+import { type CommandInput, type CommandOutput, type CommandTools, findCommand, type Follower } from './commands.ts'
 
 /** A command as it travels from the terminal to whoever holds the database. */
 export type CommandRequest = CommandInput & { name: string }
@@ -11,12 +10,12 @@ export type CommandResult = { output: CommandOutput } | { error: { code: string;
 export async function runCommand(
   tools: CommandTools,
   { name, ...input }: CommandRequest,
-  tell: (step: ConnectStep) => void,
+  follower: Follower,
 ): Promise<CommandResult> {
   const command = findCommand(name)
   if (!command) return { error: { code: 'BAD_USER_INPUT', message: `There is no command "${name}"` } }
   try {
-    return { output: await command.run(tools, input, tell) }
+    return { output: await command.run(tools, input, follower) }
   } catch (error) {
     if (error instanceof GatewayError) return { error: { code: error.code, message: error.message } }
     throw error

@@ -63,9 +63,14 @@ export async function serveCommands(tools: CommandTools, place: Place): Promise<
   const server = createServer((request, response) => {
     response.setHeader('Content-Type', 'application/x-ndjson')
     const say = (line: Line) => response.write(`${JSON.stringify(line)}\n`)
+    const gone = new AbortController()
+    response.once('close', () => gone.abort(new Error('Whoever asked has gone')))
     const run = async (): Promise<CommandResult> => {
       try {
-        return await runCommand(tools, Request.parse(await readJsonBody(request)), (step) => say({ step }))
+        return await runCommand(tools, Request.parse(await readJsonBody(request)), {
+          tell: (step) => say({ step }),
+          signal: gone.signal,
+        })
       } catch (failure) {
         const { code, message } = presentFailure(failure, 'operator', tools.logger)
         return { error: { code, message } }

@@ -1,16 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { badUserInput, instanceNotFound } from '../errors.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
+import type { Pieces } from '../http/pieces.ts'
 import { replyEmpty, replyJson } from '../http/reply.ts'
 import { type NameFilter, parseInstanceNameQuery } from '../instance/filter.ts'
 import { createLoaders, type Loaders } from '../loaders.ts'
 import { rateLimited } from '../rate-limit.ts'
+import { BLOCK_NAMES, type Blocks } from '../read-model/blocks.ts'
+import { InstanceRecord } from '../read-model/instance-record.ts'
+import { visibleInstances } from '../read-model/visible.ts'
 import type { Services } from '../services.ts'
 import type { SessionRegistry } from '../session/registry.ts'
 import { identify, refuse } from '../viewer/identify.ts'
-import { principalOf, type Viewer } from '../viewer/viewer.ts'
-import { etagOf, matchesEtag } from './etag.ts'
-import { type ListedInstance, listBody } from './list.ts'
+import { principalOf, tenantOf, type Viewer } from '../viewer/viewer.ts'
+import { digestOf, etagOf, matchesEtag } from './etag.ts'
+import { connectionText, itemTexts, listBody } from './list.ts'
 
 /**
  * Documented: List Instances, `GET /api/instance/list?instanceName=`.
@@ -32,11 +36,12 @@ export async function listInstances(
   if (!charge.granted) throw rateLimited(charge)
 
   const filter = filterFor(viewer, query)
-  const listed = await load(createLoaders(services.db, viewer), services.sessions, filter)
-  if (filter !== 'all' && filter.length === 1 && listed.length === 0) throw instanceNotFound()
+  const records = await recordsOf(services, viewer, filter)
+  if (filter !== 'all' && filter.length === 1 && records.length === 0) throw instanceNotFound()
 
-  const body = JSON.stringify(listBody(listed))
-  const etag = etagOf(principal, body)
+  const tagged: string[] = []
+  const body = listBody(records, (record, pieces) => writeItem(record, pieces, tagged, services.sessions))
+  const etag = etagOf(principal, tagged)
   response.setHeader('ETag', etag)
   if (matchesEtag(request.headers['if-none-match'], etag)) replyEmpty(response, 304)
   else replyJson(response, 200, body)
@@ -50,30 +55,40 @@ function filterFor(viewer: Viewer, query: string): NameFilter {
   return filter
 }
 
-async function load(loaders: Loaders, sessions: SessionRegistry, filter: NameFilter): Promise<ListedInstance[]> {
+/** The instances with all of their blocks, from memory where there is any. */
+async function recordsOf(services: Services, viewer: Viewer, filter: NameFilter): Promise<readonly InstanceRecord[]> {
+  const { readModel } = services
+  const account = readModel.isCurrent() ? readModel.account(tenantOf(viewer)) : null
+  if (!account) return loadRecords(createLoaders(services, viewer), filter)
+  const records = await visibleInstances(account, viewer, filter)
+  await account.load(records, BLOCK_NAMES)
+  return records
+}
+
+async function loadRecords(loaders: Loaders, filter: NameFilter): Promise<InstanceRecord[]> {
   const instances = await loaders.instances.load(filter)
   return Promise.all(
     instances.map(async (instance) => {
-      const [profile, webhooks, websocket, chatwoot, proxy, settings, s3] = await Promise.all([
-        loaders.profile.load(instance.id),
-        loaders.webhooks.load(instance.id),
-        loaders.websocket.load(instance.id),
-        loaders.chatwoot.load(instance.id),
-        loaders.proxy.load(instance.id),
-        loaders.settings.load(instance.id),
-        loaders.s3.load(instance.id),
-      ])
-      return {
-        instance,
-        connection: sessions.statusOf(instance),
-        profile,
-        webhooks,
-        websocket,
-        chatwoot,
-        proxy,
-        settings,
-        s3,
-      }
+      const record = new InstanceRecord(instance)
+      await Promise.all(BLOCK_NAMES.map(async (name) => record.setLoaded(name, await loaders[name].load(instance.id))))
+      return record
     }),
   )
+}
+
+/** The selection that an item is, for what is kept with its record: its two texts, and what stands for them in a tag. */
+const ITEM = {}
+
+function writeItem(record: InstanceRecord, body: Pieces, tagged: string[], sessions: SessionRegistry): void {
+  const { instance, blocks } = record
+  const [before, after, digest] = record.written(ITEM, () => {
+    const texts = itemTexts(instance, blocks as Blocks)
+    return [...texts, digestOf(texts.join(''))]
+  })
+  if (!before || !after || !digest) return
+  const connection = connectionText(sessions.statusOf(instance))
+  body.add(before)
+  body.add(connection)
+  body.add(after)
+  tagged.push(digest.toString('latin1'), connection)
 }

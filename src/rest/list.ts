@@ -1,61 +1,25 @@
 import type { ConnectionStatus } from '../connection/state.ts'
+import { Pieces, writeList } from '../http/pieces.ts'
+import { defaultWebhookOf } from '../integration/queries.ts'
 import type { Instance } from '../instance/queries.ts'
-import {
-  type Chatwoot,
-  DEFAULT_WEBHOOK_LABEL,
-  type Proxy,
-  type S3,
-  type Settings,
-  type ShownWebhook,
-  type Websocket,
-  webhookOff,
-} from '../integration/queries.ts'
-import type { Profile } from '../profile/queries.ts'
+import type { Blocks } from '../read-model/blocks.ts'
 
-/** Everything that one item of the list is written from. */
-export type ListedInstance = {
-  instance: Instance
-  connection: ConnectionStatus
-  profile: Profile
-  webhooks: readonly ShownWebhook[]
-  websocket: Websocket
-  chatwoot: Chatwoot
-  proxy: Proxy
-  settings: Settings
-  s3: S3
+/** The documented body of `GET /api/instance/list`; `writeItem` adds each item. */
+export function listBody<Item>(items: readonly Item[], writeItem: (item: Item, body: Pieces) => void): Buffer {
+  const message = items.length === 1 ? '1 Instance found' : `${items.length} Instances found`
+  const body = new Pieces()
+  body.add(`{"success":true,"message":"${message}","instances":`)
+  writeList(body, items, (item) => writeItem(item, body))
+  body.add(`,"meta":{"total":${items.length}}}`)
+  return body.join()
 }
 
-/** The documented body of `GET /api/instance/list`. */
-export const listBody = (listed: readonly ListedInstance[]) => ({
-  success: true,
-  message: listed.length === 1 ? '1 Instance found' : `${listed.length} Instances found`,
-  instances: listed.map(listItem),
-  meta: { total: listed.length },
-})
-
-function listItem({
-  instance,
-  connection,
-  profile,
-  webhooks,
-  websocket,
-  chatwoot,
-  proxy,
-  settings,
-  s3,
-}: ListedInstance) {
-  const webhook = webhooks.find(({ label }) => label === DEFAULT_WEBHOOK_LABEL) ?? webhookOff(DEFAULT_WEBHOOK_LABEL)
-  return {
-    id: instance.id,
-    name: instance.name,
-    status: connection.state,
-    numberJid: connection.numberJid,
-    connection: {
-      state: connection.state,
-      numberJid: connection.numberJid,
-      presenceStatus: connection.presenceStatus,
-      displayStatus: connection.displayStatus,
-    },
+/** What an item's rows say, in two texts: before and after its connection. */
+export function itemTexts({ id, name, createdAt, updatedAt }: Instance, blocks: Blocks): [string, string] {
+  const { profile, websocket, chatwoot, proxy, settings, s3 } = blocks
+  const webhook = defaultWebhookOf(blocks.webhooks)
+  const before = JSON.stringify({ id, name })
+  const after = JSON.stringify({
     profile: {
       name: profile.name ?? '',
       pictureUrl: profile.pictureUrl ?? '',
@@ -102,7 +66,14 @@ function listItem({
       endpoint: s3.endpoint,
       pathPrefix: s3.pathPrefix,
     },
-    createdAt: instance.createdAt.toISOString(),
-    updatedAt: instance.updatedAt.toISOString(),
-  }
+    createdAt: createdAt.toISOString(),
+    updatedAt: updatedAt.toISOString(),
+  })
+  return [`${before.slice(0, -1)},`, `,${after.slice(1)}`]
+}
+
+/** What an item says of its connection at this moment, between its two texts. */
+export function connectionText({ state, numberJid, presenceStatus, displayStatus }: ConnectionStatus): string {
+  const connection = { state, numberJid, presenceStatus, displayStatus }
+  return JSON.stringify({ status: state, numberJid, connection }).slice(1, -1)
 }

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '../db/types.ts'
 import { inTransaction } from '../db/transaction.ts'
+import { isNewest, NotOurs, type Owned } from './fence.ts'
 
 /** One Signal key as it is stored; null: to be deleted. */
 export type SealedKey = { type: string; id: string; sealed: Buffer | null }
@@ -14,13 +15,12 @@ export const findSealedCreds = async (db: Kysely<DB>, instanceId: string): Promi
   return row?.creds_sealed ?? null
 }
 
-export const writeSealedCreds = async (db: Kysely<DB>, instanceId: string, sealed: Buffer): Promise<void> => {
-  const row = { creds_sealed: sealed, updated_at: sql<Date>`now()` }
-  await db
-    .insertInto('auth_creds')
-    .values({ instance_id: instanceId, ...row })
-    .onConflict((conflict) => conflict.column('instance_id').doUpdateSet(row))
-    .execute()
+/** @throws NotOurs */
+export async function writeSealedCreds(db: Kysely<DB>, { instanceId, epoch }: Owned, sealed: Buffer): Promise<void> {
+  const { numAffectedRows } = await sql`
+    insert into auth_creds (instance_id, creds_sealed) select ${instanceId}::uuid, ${sealed}::bytea where ${isNewest(epoch)}
+    on conflict (instance_id) do update set creds_sealed = excluded.creds_sealed, updated_at = now()`.execute(db)
+  if (numAffectedRows === 0n) throw new NotOurs()
 }
 
 export const listSealedKeys = (db: Kysely<DB>, instanceId: string, type: string, ids: readonly string[]) =>
@@ -36,35 +36,40 @@ export const listSealedKeys = (db: Kysely<DB>, instanceId: string, type: string,
  * All of them or none, whatever their number: the first 812 keys of a new device are one statement. In the order in which
  * a rotation of the encryption key locks them, or the two would wait for each other.
  */
-export async function writeSealedKeys(db: Kysely<DB>, instanceId: string, keys: readonly SealedKey[]): Promise<void> {
+export async function writeSealedKeys(
+  db: Kysely<DB>,
+  { instanceId, epoch }: Owned,
+  keys: readonly SealedKey[],
+): Promise<void> {
   const kept = keys.filter(({ sealed }) => sealed !== null)
   const gone = keys.filter(({ sealed }) => sealed === null)
   await inTransaction(db, async (transaction) => {
     if (kept.length > 0) {
-      await sql`
+      const { numAffectedRows } = await sql`
         insert into auth_keys (instance_id, type, id, value_sealed)
         select ${instanceId}, key.type, key.id, key.value
         from unnest(
           ${kept.map(({ type }) => type)}::text[], ${kept.map(({ id }) => id)}::text[],
           ${kept.map(({ sealed }) => sealed)}::bytea[]
         ) as key(type, id, value)
+        where ${isNewest(epoch)}
         order by key.type collate "C", key.id collate "C"
         on conflict (instance_id, type, id) do update set value_sealed = excluded.value_sealed`.execute(transaction)
+      if (numAffectedRows === 0n) throw new NotOurs()
     }
     if (gone.length > 0) {
       await sql`
         delete from auth_keys using unnest(
           ${gone.map(({ type }) => type)}::text[], ${gone.map(({ id }) => id)}::text[]
         ) as key(type, id)
-        where auth_keys.instance_id = ${instanceId} and auth_keys.type = key.type and auth_keys.id = key.id`.execute(
-        transaction,
-      )
+        where auth_keys.instance_id = ${instanceId} and auth_keys.type = key.type and auth_keys.id = key.id
+          and ${isNewest(epoch)}`.execute(transaction)
     }
   })
 }
 
 /** Forgets a pairing: only after a real logout. */
-export async function deleteAuthState(db: Kysely<DB>, instanceId: string): Promise<void> {
-  await db.deleteFrom('auth_creds').where('instance_id', '=', instanceId).execute()
-  await db.deleteFrom('auth_keys').where('instance_id', '=', instanceId).execute()
+export async function deleteAuthState(db: Kysely<DB>, { instanceId, epoch }: Owned): Promise<void> {
+  await db.deleteFrom('auth_creds').where('instance_id', '=', instanceId).where(isNewest(epoch)).execute()
+  await db.deleteFrom('auth_keys').where('instance_id', '=', instanceId).where(isNewest(epoch)).execute()
 }

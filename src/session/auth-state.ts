@@ -9,6 +9,7 @@ import { SerialQueue } from '../serial.ts'
 import { within } from '../within.ts'
 import { findSealedCreds, listSealedKeys, type SealedKey, writeSealedCreds, writeSealedKeys } from './auth-queries.ts'
 import { loadBaileys } from './baileys.ts'
+import type { Owned } from './fence.ts'
 
 /** Keys that an instance keeps in memory, by number and by the length of their texts. */
 const MAX_CACHED_KEYS = 200
@@ -23,7 +24,7 @@ const keyPlace = (instanceId: string, type: string, id: string) => ({
   rowId: `${instanceId}/${type}/${id}`,
 })
 
-type Services = { db: Kysely<DB>; sealer: Sealer; logger: Logger }
+type Services = { db: Kysely<DB>; sealer: Sealer; logger: Logger; epoch: number }
 
 /**
  * The auth state of one paired instance: Baileys' credentials and Signal keys, sealed in the database. Writes follow each
@@ -105,6 +106,10 @@ export class AuthState {
     }
   }
 
+  get #owned(): Owned {
+    return { instanceId: this.#instanceId, epoch: this.#services.epoch }
+  }
+
   async #readKeys(type: string, ids: readonly string[]): Promise<Map<string, string>> {
     const { db, sealer } = this.#services
     // What is being written is read after it was.
@@ -146,7 +151,7 @@ export class AuthState {
         return { type, id, sealed }
       })
       for (const { type, id } of texts) this.#cache.delete(cacheKey(type, id))
-      await writeSealedKeys(db, this.#instanceId, keys)
+      await writeSealedKeys(db, this.#owned, keys)
       for (const { type, id, text } of texts) if (text !== null) this.#cache.set(cacheKey(type, id), text)
     })
   }
@@ -171,7 +176,7 @@ export class AuthState {
     const { db, logger } = this.#services
     while (this.#isUnsaved && !this.#isClosed) {
       try {
-        await this.writeCreds((sealed) => writeSealedCreds(db, this.#instanceId, sealed))
+        await this.writeCreds((sealed) => writeSealedCreds(db, this.#owned, sealed))
       } catch (error) {
         logger.warn({ instanceId: this.#instanceId, err: error }, 'credentials could not be written yet')
         await setTimeout(RETRY_MS, undefined, { ref: false })

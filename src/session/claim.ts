@@ -55,7 +55,19 @@ export class Claim {
     for (;;) {
       await setTimeout(TRY_AGAIN_MS, undefined, { signal: this.#stop.signal, ref: false }).catch(() => undefined)
       if (this.#stop.signal.aborted) return
+      await this.#check()
       if (!this.#client) await this.#try()
+    }
+  }
+
+  /** A connection on which nothing moves may have been forgotten on the way, and its lock given to somebody else. */
+  async #check(): Promise<void> {
+    const client = this.#client
+    try {
+      await client?.query('select 1')
+    } catch {
+      if (this.#client === client) this.#client = null
+      void client?.end().catch(() => undefined)
     }
   }
 
@@ -65,7 +77,7 @@ export class Claim {
       connectionString: this.#databaseUrl,
       application_name: 'switchboard sessions',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      keepAlive: true,
+      query_timeout: CONNECT_TIMEOUT_MS,
     })
     const forget = () => {
       if (this.#client === client) this.#client = null

@@ -16,7 +16,7 @@ export type Close =
   | { kind: 'proxy' }
   /** Nothing was heard for too long. */
   | { kind: 'silent' }
-  /** The login, or the request for a code, was not answered. */
+  /** The login was not answered, or no code was offered. */
   | { kind: 'login unanswered' }
   /** A frame could not be decrypted, or something broke on this side. */
   | { kind: 'broken' }

@@ -5,36 +5,37 @@ import type { DB } from '../db/types.ts'
 import { type Instance, instanceColumns } from '../instance/queries.ts'
 import type { Profile } from '../profile/queries.ts'
 import { deleteAuthState, writeSealedCreds } from './auth-queries.ts'
+import { isNewest, type Owned } from './fence.ts'
 
 /*
  * The durable facts that sessions leave in an instance's row, each returning the row as it is then; undefined when the
- * instance is gone. Whether it is connected is never among them.
+ * instance is gone, or another process runs the sessions by now. Whether it is connected is never among them.
  */
 
 const NOT_STOPPED = { stop_reason: null, stop_whatsapp_code: null, stopped_at: null }
 const CHANGED = { updated_at: sql<Date>`clock_timestamp()` }
 
-const update = (db: Kysely<DB>, instanceId: string) =>
-  db.updateTable('instances').where('id', '=', instanceId).returning(instanceColumns)
+const update = (db: Kysely<DB>, { instanceId, epoch }: Owned) =>
+  db.updateTable('instances').where('id', '=', instanceId).where(isNewest(epoch)).returning(instanceColumns)
 
 /** What was asked for. Asking for a link forgets why the last one was given up. */
 export const writeDesiredState = (
   db: Kysely<DB>,
-  instanceId: string,
+  owned: Owned,
   desired: DesiredConnectionState,
 ): Promise<Instance | undefined> =>
-  update(db, instanceId)
+  update(db, owned)
     .set({ desired_state: desired, ...(desired === 'connected' && NOT_STOPPED) })
     .executeTakeFirst()
 
 /** A phone has accepted the device: its number, and the credentials without which that would be lost. */
 export const writePaired = (
   db: Kysely<DB>,
-  instanceId: string,
+  owned: Owned,
   { numberJid, sealedCreds }: { numberJid: string; sealedCreds: Buffer },
 ): Promise<Instance | undefined> =>
   inTransaction(db, async (transaction) => {
-    const instance = await update(transaction, instanceId)
+    const instance = await update(transaction, owned)
       .set({
         number_jid: numberJid,
         paired_at: sql`clock_timestamp()`,
@@ -43,15 +44,15 @@ export const writePaired = (
         ...CHANGED,
       })
       .executeTakeFirst()
-    if (instance) await writeSealedCreds(transaction, instanceId, sealedCreds)
+    if (instance) await writeSealedCreds(transaction, owned, sealedCreds)
     return instance
   })
 
 /** The pairing is over, and what it left is deleted. The number stays as the one that was last connected. */
-export const writeLoggedOut = (db: Kysely<DB>, instanceId: string): Promise<Instance | undefined> =>
+export const writeLoggedOut = (db: Kysely<DB>, owned: Owned): Promise<Instance | undefined> =>
   inTransaction(db, async (transaction) => {
-    await deleteAuthState(transaction, instanceId)
-    return update(transaction, instanceId)
+    await deleteAuthState(transaction, owned)
+    return update(transaction, owned)
       .set({ logged_out_at: sql`clock_timestamp()`, ...NOT_STOPPED, ...CHANGED })
       .executeTakeFirst()
   })
@@ -59,21 +60,17 @@ export const writeLoggedOut = (db: Kysely<DB>, instanceId: string): Promise<Inst
 /** The session was given up; the credentials stay. */
 export const writeStopped = (
   db: Kysely<DB>,
-  instanceId: string,
+  owned: Owned,
   reason: StopReason,
   whatsappCode: number | null,
 ): Promise<Instance | undefined> =>
-  update(db, instanceId)
+  update(db, owned)
     .set({ stop_reason: reason, stop_whatsapp_code: whatsappCode, stopped_at: sql`clock_timestamp()`, ...CHANGED })
     .executeTakeFirst()
 
 /** What a session has seen of the profile; only what is given is written. */
-export const writeProfile = (
-  db: Kysely<DB>,
-  instanceId: string,
-  profile: Partial<Profile>,
-): Promise<Instance | undefined> =>
-  update(db, instanceId)
+export const writeProfile = (db: Kysely<DB>, owned: Owned, profile: Partial<Profile>): Promise<Instance | undefined> =>
+  update(db, owned)
     .set({
       profile_name: profile.name,
       profile_picture_url: profile.pictureUrl,
@@ -96,8 +93,7 @@ export const listToRestore = (db: Kysely<DB>): Promise<Instance[]> =>
     .select(instanceColumns)
     .where('desired_state', '=', 'connected')
     .where('logged_out_at', 'is', null)
-    // A new client version comes with a new start.
-    .where((or) => or.or([or('stop_reason', 'is', null), or('stop_reason', '=', 'CLIENT_OUTDATED')]))
+    .where('stop_reason', 'is', null)
     .where((exists) =>
       exists.exists(exists.selectFrom('auth_creds').whereRef('instance_id', '=', 'instances.id').select('instance_id')),
     )

@@ -1,4 +1,4 @@
-import type { WACallEvent, WAMessage, WASocket } from '@whiskeysockets/baileys'
+import type { WACallEvent, WAMessageKey, WASocket } from '@whiskeysockets/baileys'
 import type { Logger } from '../logger.ts'
 import type { Profile } from '../profile/queries.ts'
 import { SerialQueue } from '../serial.ts'
@@ -14,14 +14,26 @@ type Ingest = {
   onProfile(seen: Partial<Profile>): Promise<void>
 }
 
+/** Messages that wait to be marked as read at most; what comes beyond that stays unread. */
+const MAX_UNREAD = 1_000
+
 /**
  * Takes in what a socket tells beside its connection: credentials, profile, calls, messages. Baileys does not wait for
- * its listeners, so one thing is done after the other, and what fails is logged and over.
+ * its listeners: things of one kind are done one after the other, and what fails is logged and over.
  */
 export function ingest(socket: WASocket, { behaviour, logger, onCreds, onProfile }: Ingest): { opened(): void } {
-  const queue = new SerialQueue()
-  const work = (what: string, task: () => Promise<unknown>) => {
+  const profile = new SerialQueue()
+  // A call that rings does not wait for a picture.
+  const ringing = new SerialQueue()
+  const receipts = new SerialQueue()
+  let unread: WAMessageKey[] = []
+  const work = (queue: SerialQueue, what: string, task: () => Promise<unknown>) => {
     queue.run(task).catch((error) => logger.warn({ err: error }, `${what} failed`))
+  }
+  const markAsRead = async () => {
+    const keys = unread
+    unread = []
+    await socket.readMessages(keys)
   }
   const lookAtPicture = async () => {
     const pictureUrl = await findPictureUrl(socket)
@@ -37,30 +49,34 @@ export function ingest(socket: WASocket, { behaviour, logger, onCreds, onProfile
   socket.ev.on('creds.update', ({ me }) => {
     onCreds()
     if (!me?.name) return
-    work('the profile', () => onProfile(profileInCreds(socket.authState.creds)))
+    work(profile, 'the profile', () => onProfile(profileInCreds(socket.authState.creds)))
     // Without a name WhatsApp is not told of a presence.
-    if (behaviour.keepOnline) work('the presence', () => socket.sendPresenceUpdate('available'))
+    if (behaviour.keepOnline) work(profile, 'the presence', () => socket.sendPresenceUpdate('available'))
   })
   socket.ev.on('contacts.update', (contacts) => {
-    if (contacts.some(({ id, imgUrl }) => imgUrl !== undefined && isMine(id))) work('the picture', lookAtPicture)
+    if (contacts.some(({ id, imgUrl }) => imgUrl !== undefined && isMine(id)))
+      work(profile, 'the picture', lookAtPicture)
   })
   socket.ev.on('call', (calls) => {
     for (const call of calls) {
       if (call.status === 'offer' && !call.offline && behaviour.settings.autoRejectCalls) {
-        work('rejecting a call', () => reject(socket, call, behaviour.settings.callRejectMessage))
+        work(ringing, 'rejecting a call', () => reject(socket, call, behaviour.settings.callRejectMessage))
       }
     }
   })
   socket.ev.on('messages.upsert', ({ messages, type }) => {
-    if (type === 'notify' && behaviour.settings.autoReadMessages) {
-      work('marking messages as read', () => markAsRead(socket, messages))
-    }
+    if (type !== 'notify' || !behaviour.settings.autoReadMessages) return
+    const keys = messages.filter(({ key }) => !key.fromMe && key.remoteJid !== 'status@broadcast').map(({ key }) => key)
+    if (keys.length === 0 || unread.length + keys.length > MAX_UNREAD) return
+    // Those that come while others are being marked go together in the next turn.
+    if (unread.length === 0) work(receipts, 'marking messages as read', markAsRead)
+    unread.push(...keys)
   })
 
   return {
     opened: () => {
-      work('the profile', () => onProfile(profileInCreds(socket.authState.creds)))
-      work('the picture', lookAtPicture)
+      work(profile, 'the profile', () => onProfile(profileInCreds(socket.authState.creds)))
+      work(profile, 'the picture', lookAtPicture)
     },
   }
 }
@@ -70,9 +86,4 @@ const withoutDevice = (jid: string): string => jid.replace(/:\d+@/, '@')
 async function reject(socket: WASocket, { id, from, callerPn }: WACallEvent, message: string): Promise<void> {
   await socket.rejectCall(id, from)
   if (message !== '') await socket.sendMessage(withoutDevice(callerPn ?? from), { text: message })
-}
-
-async function markAsRead(socket: WASocket, messages: readonly WAMessage[]): Promise<void> {
-  const keys = messages.filter(({ key }) => !key.fromMe && key.remoteJid !== 'status@broadcast').map(({ key }) => key)
-  if (keys.length > 0) await socket.readMessages(keys)
 }

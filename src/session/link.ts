@@ -25,6 +25,9 @@ export const LINK_TIMINGS: LinkTimings = { login: 45_000, silence: 40_000, first
 
 const CONNECT_TIMEOUT_MS = 20_000
 const QUERY_TIMEOUT_MS = 15_000
+const LOGOUT_TIMEOUT_MS = 10_000
+/** After it has accepted a device WhatsApp asks for a restart; when it does not, one is made all the same. */
+const RESTART_TIMEOUT_MS = 10_000
 /** How long a closing handshake is waited for; without this it takes the ws package 30 s to give up. */
 const TERMINATE_AFTER_MS = 500
 /** When even that has brought no word of the end. */
@@ -53,6 +56,7 @@ export type LinkEvents = {
 }
 
 class LoginUnanswered extends Error {}
+class RestartMissing extends Error {}
 class Silent extends Error {}
 class Undecryptable extends Error {}
 class HttpRefused extends Error {
@@ -69,7 +73,10 @@ export class Link {
   readonly #events: LinkEvents
   readonly #timings: LinkTimings
   readonly #timers = new Set<NodeJS.Timeout>()
-  #lastFrameAt: number | null = null
+  #lastFrameAt: Date | null = null
+  /** The same on a clock that is never set back. */
+  #heardAt = performance.now()
+  #isPaired = false
   #isOpen = false
   #isOver = false
 
@@ -117,12 +124,12 @@ export class Link {
 
   /** When the last frame from WhatsApp came; null before the first. */
   get lastFrameAt(): Date | null {
-    return this.#lastFrameAt === null ? null : new Date(this.#lastFrameAt)
+    return this.#lastFrameAt
   }
 
   /** Whether it has been silent for longer than its pings can explain. */
   get isSilent(): boolean {
-    return this.#lastFrameAt !== null && Date.now() - this.#lastFrameAt >= this.#timings.silence
+    return this.#lastFrameAt !== null && performance.now() - this.#heardAt >= this.#timings.silence
   }
 
   /** A code of 8 characters to type on the phone with this number. To be asked for after the first QR only. */
@@ -130,9 +137,23 @@ export class Link {
     return this.socket.requestPairingCode(phoneNumber)
   }
 
-  /** Ends the pairing at WhatsApp, and with it the link. */
-  async logOut(): Promise<void> {
-    await this.socket.logout()
+  /**
+   * Ends the pairing at WhatsApp; true when WhatsApp has said so. Baileys' own logout does not wait for an answer, and a
+   * phone that was not told would go on listing the device.
+   */
+  async logOut(): Promise<boolean> {
+    const { socket } = this
+    const jid = socket.authState.creds.me?.id
+    if (!jid) return false
+    const answer = await socket.query(
+      {
+        tag: 'iq',
+        attrs: { to: 's.whatsapp.net', type: 'set', id: socket.generateMessageTag(), xmlns: 'md' },
+        content: [{ tag: 'remove-companion-device', attrs: { jid, reason: 'user_initiated' } }],
+      },
+      LOGOUT_TIMEOUT_MS,
+    )
+    return answer?.attrs?.type === 'result'
   }
 
   /** Ends the link; `onClose` follows soon. */
@@ -154,7 +175,8 @@ export class Link {
   #listen(): void {
     const { socket } = this
     socket.ws.on('frame', () => {
-      this.#lastFrameAt = Date.now()
+      this.#lastFrameAt = new Date()
+      this.#heardAt = performance.now()
     })
     // Baileys hears of no answer but 101, and waits for ever.
     socket.ws.on('unexpected-response', (_request: unknown, response: { statusCode: number }) =>
@@ -162,11 +184,12 @@ export class Link {
     )
     socket.ev.on('connection.update', ({ connection, qr, isNewLogin, isOnline, lastDisconnect }) => {
       if (this.#isOver) return
-      if (qr) this.#offer(qr)
-      if (isNewLogin) this.#events.onPaired()
+      // Baileys goes on drawing codes after one was used.
+      if (qr && !this.#isPaired) this.#offer(qr)
+      if (isNewLogin) this.#paired()
       if (connection === 'open') this.#opened()
       if (isOnline !== undefined) this.#events.onPresence(isOnline)
-      if (connection === 'close') this.#close(describeEnd(lastDisconnect?.error))
+      if (connection === 'close') this.#close(describeEnd(lastDisconnect?.error, this.#isPaired))
     })
   }
 
@@ -174,6 +197,12 @@ export class Link {
     this.#qrs++
     const { firstQr, nextQr } = this.#timings
     this.#events.onQr(qr, new Date(Date.now() + (this.#qrs === 1 ? firstQr : nextQr)))
+  }
+
+  #paired(): void {
+    this.#isPaired = true
+    this.#after(RESTART_TIMEOUT_MS, () => this.end(new RestartMissing('No restart was asked for after the pairing')))
+    this.#events.onPaired()
   }
 
   #opened(): void {
@@ -185,8 +214,7 @@ export class Link {
   /** A frame moves the moment, not the timer: thousands of sessions have one each, which mostly finds nothing. */
   #watchSilence(): void {
     if (this.isSilent) return this.endSilent()
-    const heard = this.#lastFrameAt ?? Date.now()
-    this.#after(heard + this.#timings.silence - Date.now(), () => this.#watchSilence())
+    this.#after(this.#heardAt + this.#timings.silence - performance.now(), () => this.#watchSilence())
   }
 
   /** Every end goes through the client's `close`, which waits for the other side. */
@@ -237,8 +265,10 @@ export class Link {
   }
 }
 
+const CODES_USED_UP = 'QR refs attempts ended'
+
 /** How a socket ended, from the error that Baileys gives: its own, one of ours, or one of the transport inside its own. */
-function describeEnd(error: unknown): Close {
+function describeEnd(error: unknown, wasJustPaired: boolean): Close {
   const { data, message, output } = (error ?? {}) as {
     data?: unknown
     message?: string
@@ -256,10 +286,12 @@ function describeEnd(error: unknown): Close {
   if (cause instanceof Silent) return { kind: 'silent' }
   if (cause instanceof LoginUnanswered) return { kind: 'login unanswered' }
   const code = output?.statusCode
+  if (wasJustPaired && (error instanceof RestartMissing || message === CODES_USED_UP))
+    return { kind: 'told', code: 515 }
   if (code === undefined) return { kind: 'broken' }
-  if (message === 'QR refs attempts ended') return { kind: 'codes used up' }
+  if (message === CODES_USED_UP) return { kind: 'codes used up' }
   if (message && /account signature|pair success/.test(message)) return { kind: 'pairing refused' }
-  if (isTold(data, code, message)) return { kind: 'told', code }
+  if (isTold(data, code)) return { kind: 'told', code }
   return { kind: 'transport', code }
 }
 
@@ -267,7 +299,5 @@ function describeEnd(error: unknown): Close {
  * Whether a code is WhatsApp's word: it comes with the node that said it, or from Baileys' own look at what was said. A
  * transport's error brings a code, too (a proxy's 401, say), and that is no logout.
  */
-const isTold = (data: unknown, code: number, message?: string): boolean =>
-  typeof data === 'object' && data !== null
-    ? !(data instanceof Error)
-    : code === 400 || code === 411 || message === 'Intentional Logout'
+const isTold = (data: unknown, code: number): boolean =>
+  typeof data === 'object' && data !== null ? !(data instanceof Error) : code === 400 || code === 411

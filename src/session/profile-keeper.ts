@@ -1,25 +1,23 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '../db/types.ts'
-import type { Instance } from '../instance/queries.ts'
 import { type Profile, profilesOf, UNKNOWN_PROFILE } from '../profile/queries.ts'
 import { writeProfile } from './facts.ts'
+import type { Owned } from './fence.ts'
 
 /** The profile of one instance as it was last written, so that only what has changed is written again. */
 export class ProfileKeeper {
   readonly #db: Kysely<DB>
-  readonly #instanceId: string
-  readonly #onWritten: (instance: Instance) => void
+  readonly #owned: Owned
   #known: Profile = UNKNOWN_PROFILE
 
-  constructor(db: Kysely<DB>, instanceId: string, onWritten: (instance: Instance) => void) {
+  constructor(db: Kysely<DB>, owned: Owned) {
     this.#db = db
-    this.#instanceId = instanceId
-    this.#onWritten = onWritten
+    this.#owned = owned
   }
 
   /** False when there is no such instance any more. */
   async read(): Promise<boolean> {
-    const [profile] = await profilesOf(this.#db, [this.#instanceId])
+    const [profile] = await profilesOf(this.#db, [this.#owned.instanceId])
     if (!profile) return false
     const { instanceId: _, ...known } = profile
     this.#known = known
@@ -33,9 +31,6 @@ export class ProfileKeeper {
     const next: Profile = { ...this.#known, ...seen, isBusiness, businessName }
     const isSame = (Object.keys(next) as (keyof Profile)[]).every((key) => next[key] === this.#known[key])
     if (isSame) return
-    const instance = await writeProfile(this.#db, this.#instanceId, next)
-    if (!instance) return
-    this.#known = next
-    this.#onWritten(instance)
+    if (await writeProfile(this.#db, this.#owned, next)) this.#known = next
   }
 }

@@ -5,7 +5,6 @@ import type { ConnectionTick } from '../connection/tick.ts'
 import { GatewayError } from '../errors.ts'
 import { Topics } from '../events.ts'
 import type { Instance } from '../instance/queries.ts'
-import type { Settings } from '../integration/queries.ts'
 import type { PairingStep } from '../pairing/step.ts'
 import { createCaches } from './caches.ts'
 import { Claim } from './claim.ts'
@@ -13,10 +12,7 @@ import { forgetOutdatedClients, listExisting, listToRestore, nextEpoch } from '.
 import { LINK_TIMINGS, type LinkTimings } from './link.ts'
 import type { LinkServices } from './open-link.ts'
 import { OpeningGate } from './opening-gate.ts'
-import { Session, type SessionServices } from './session.ts'
-
-/** Changes that there is room for while one process runs the sessions, before those of the next that does. */
-const SEQUENCES_PER_EPOCH = 2 ** 32
+import { sequenceOf, Session, type SessionServices } from './session.ts'
 
 const TAKE_AGAIN_MS = 1_000
 /** Sessions of instances that were deleted by another process, or by hand, are looked for so often. */
@@ -50,6 +46,8 @@ export class SessionRegistry {
   /** Whether this process is the one that runs the sessions. */
   #isOurs = false
   #taking: Promise<void> = Promise.resolve()
+  /** Times that the sessions were taken or lost. */
+  #turns = 0
   #isClosed = false
   #restores = false
   #sweep: NodeJS.Timeout | undefined
@@ -68,7 +66,7 @@ export class SessionRegistry {
       timings: services.timings ?? LINK_TIMINGS,
       caches: createCaches(),
       gate: new OpeningGate(services.maxOpening),
-      firstSequence: 0,
+      epoch: 0,
       onChange: (instance) => this.connectionTicks.publish(instance.accountId, { kind: 'changed', instance }),
       onGone: (instance) => this.#noteDeleted(instance),
       onPairingStep: (instanceId, step) => this.pairingSteps.publish(instanceId, step),
@@ -79,7 +77,7 @@ export class SessionRegistry {
   statusOf(instance: Instance): ConnectionStatus {
     const session = this.#sessions.get(instance.id)
     if (session) return session.status()
-    const status = statusAtRest(instance, this.#startedAt, this.#services.firstSequence)
+    const status = statusAtRest(instance, this.#startedAt, sequenceOf(this.#services.epoch, 0))
     return status.reason?.code === 'UNKNOWN' && !this.#isOurs ? { ...status, reason: reasonOf('HANDOVER') } : status
   }
 
@@ -98,9 +96,9 @@ export class SessionRegistry {
       await this.#take()
       return true
     }
-    const isGained = await this.#claim.open()
+    await this.#claim.open()
     await this.#taking
-    return isGained
+    return this.#isOurs
   }
 
   connect(instance: Instance, phoneNumber: string | null): Promise<Instance> {
@@ -122,8 +120,12 @@ export class SessionRegistry {
   }
 
   /** After the commit: a running session behaves by the new settings. */
-  applySettings(instanceId: string, settings: Settings): void {
-    this.#sessions.get(instanceId)?.applySettings(settings)
+  async applySettings(instanceId: string): Promise<void> {
+    try {
+      await this.#sessions.get(instanceId)?.applySettings()
+    } catch (error) {
+      this.#services.logger.warn({ instanceId, err: error }, 'new settings act from the next opening on')
+    }
   }
 
   /** Tells streams of an instance that was created. Called after the commit. */
@@ -155,7 +157,7 @@ export class SessionRegistry {
   #noteDeleted(instance: Instance): void {
     const session = this.#sessions.get(instance.id)
     this.#sessions.delete(instance.id)
-    const last = session?.markDeleted() ?? statusOfDeleted(instance, new Date(), this.#services.firstSequence + 1)
+    const last = session?.markDeleted() ?? statusOfDeleted(instance, new Date(), sequenceOf(this.#services.epoch, 1))
     this.connectionTicks.publish(instance.accountId, { kind: 'removed', instance, last })
   }
 
@@ -170,15 +172,16 @@ export class SessionRegistry {
 
   async #take(): Promise<void> {
     const { db, logger } = this.#services
+    const turn = ++this.#turns
     try {
       // Each time anew, so that what is told from now on comes after all that any process has told.
-      const firstSequence = (await nextEpoch(db)) * SEQUENCES_PER_EPOCH
-      // Meanwhile it may have been lost again.
-      if (this.#isClosed || this.#claim?.isOurs === false) return
-      this.#services = { ...this.#services, firstSequence }
+      const epoch = await nextEpoch(db)
+      // Meanwhile it may have been lost again, and taken once more.
+      if (this.#isClosed || turn !== this.#turns) return
+      this.#services = { ...this.#services, epoch }
     } catch (error) {
       logger.warn({ err: error }, 'the sessions could not be taken over yet')
-      setTimeout(() => this.#claim?.isOurs !== false && void this.#take(), TAKE_AGAIN_MS).unref()
+      setTimeout(() => turn === this.#turns && void this.#take(), TAKE_AGAIN_MS).unref()
       return
     }
     this.#sessions.clear()
@@ -205,6 +208,7 @@ export class SessionRegistry {
   /** Another process has them now. What they were last stays known, so that nothing older is told of them. */
   #lose(): void {
     this.#services.logger.error('another process has taken over the sessions')
+    this.#turns++
     this.#isOurs = false
     clearInterval(this.#sweep)
     for (const session of this.#sessions.values()) session.handOver()
@@ -212,8 +216,19 @@ export class SessionRegistry {
 
   async #forgetDeleted(): Promise<void> {
     try {
-      const ids = new Set(await listExisting(this.#services.db, [...this.#sessions.keys()]))
-      for (const [id, { instance }] of this.#sessions) if (!ids.has(id)) this.#noteDeleted(instance)
+      // Those that come while the database is asked are in no answer.
+      const asked = [...this.#sessions.values()]
+      const existing = new Set(
+        await listExisting(
+          this.#services.db,
+          asked.map(({ instance }) => instance.id),
+        ),
+      )
+      for (const session of asked) {
+        const { instance } = session
+        const isPresent = this.#sessions.get(instance.id) === session
+        if (isPresent && !existing.has(instance.id)) this.#noteDeleted(instance)
+      }
     } catch (error) {
       this.#services.logger.debug({ err: error }, 'deleted instances could not be looked for')
     }

@@ -2,7 +2,7 @@ import { reasonOf } from '../connection/reasons.ts'
 import type { ConnectionStatus, ReasonCode } from '../connection/state.ts'
 import { GatewayError, instanceNotFound, serviceUnavailable } from '../errors.ts'
 import type { Instance } from '../instance/queries.ts'
-import { DEFAULT_SETTINGS, type Settings } from '../integration/queries.ts'
+import { DEFAULT_SETTINGS, settingsOf } from '../integration/queries.ts'
 import type { Logger } from '../logger.ts'
 import type { PairingStep } from '../pairing/step.ts'
 import { SerialQueue } from '../serial.ts'
@@ -15,6 +15,7 @@ import { writeDesiredState, writeLoggedOut, writePaired, writeStopped } from './
 import type { Link } from './link.ts'
 import { type LinkServices, openLink } from './open-link.ts'
 import type { OpeningGate } from './opening-gate.ts'
+import { NotOurs, type Owned } from './fence.ts'
 import { describePhase, type Failure, type Phase } from './phase.ts'
 import { ProfileKeeper } from './profile-keeper.ts'
 import { ProxyFailed } from './proxy-route.ts'
@@ -22,8 +23,8 @@ import { ProxyFailed } from './proxy-route.ts'
 export type SessionServices = LinkServices &
   Readonly<{
     gate: OpeningGate
-    /** What every sequence of this process begins with. */
-    firstSequence: number
+    /** With which this process has taken the sessions over; rises each time that any process does. */
+    epoch: number
     /** The connection of an instance has changed. */
     onChange(instance: Instance): void
     /** The instance was deleted behind this process' back. */
@@ -72,8 +73,10 @@ const NO_FAILURES = { restarts: 0, badSessions: 0, failures: 0 }
 export class Session {
   readonly #services: SessionServices
   readonly #logger: Logger
+  readonly #owned: Owned
   readonly #commands = new SerialQueue()
   readonly #writes = new SerialQueue()
+  readonly #settings = new SerialQueue()
   readonly #behaviour = new Behaviour(DEFAULT_SETTINGS)
   readonly #profile: ProfileKeeper
   #facts: Instance
@@ -98,9 +101,8 @@ export class Session {
     this.#services = services
     this.#logger = services.logger.child({ instanceId: instance.id, instance: instance.name })
     this.#facts = instance
-    this.#profile = new ProfileKeeper(services.db, instance.id, (written) => {
-      this.#facts = written
-    })
+    this.#owned = { instanceId: instance.id, epoch: services.epoch }
+    this.#profile = new ProfileKeeper(services.db, this.#owned)
   }
 
   get instance(): Instance {
@@ -118,7 +120,7 @@ export class Session {
       since: this.#since,
       observedAt: this.#attempt?.link?.lastFrameAt ?? null,
       isOnline: this.#isOnline,
-      sequence: this.#services.firstSequence + this.#changes,
+      sequence: sequenceOf(this.#services.epoch, this.#changes),
     })
   }
 
@@ -185,14 +187,16 @@ export class Session {
   }
 
   /** The settings have changed: what can act at once does. */
-  applySettings(settings: Settings): void {
-    const wasKeptOnline = this.#behaviour.keepOnline
-    this.#behaviour.settings = settings
-    const socket = this.#phase.kind === 'open' ? this.#attempt?.link?.socket : undefined
-    if (!socket || wasKeptOnline === settings.keepOnlineStatus) return
-    socket
-      .sendPresenceUpdate(settings.keepOnlineStatus ? 'available' : 'unavailable')
-      .catch((error: unknown) => this.#logger.warn({ err: error }, 'the presence could not be told'))
+  applySettings(): Promise<void> {
+    return this.#settings.run(async () => {
+      // Read here, one time after the other, so that of two changes the later one holds.
+      const [settings = DEFAULT_SETTINGS] = await settingsOf(this.#services.db, [this.#facts.id])
+      const wasKeptOnline = this.#behaviour.keepOnline
+      this.#behaviour.settings = settings
+      const socket = this.#phase.kind === 'open' ? this.#attempt?.link?.socket : undefined
+      if (!socket || wasKeptOnline === settings.keepOnlineStatus) return
+      await socket.sendPresenceUpdate(settings.keepOnlineStatus ? 'available' : 'unavailable')
+    })
   }
 
   /** Brings the session back after a start of the process, without anybody having asked again. */
@@ -254,7 +258,7 @@ export class Session {
     const isOver = new Promise<boolean>((resolve) => {
       this.#onLogoutOver = resolve
     })
-    if (this.#phase.kind === 'open') this.#logOutLink()
+    if (this.#phase.kind === 'open' && this.#attempt) void this.#logOutLink(this.#attempt)
     else if (!this.#attempt) this.#begin({ kind: 'opening' }, { isUrgent: true })
     const isLoggedOut = await within(LOGOUT_DEADLINE_MS, isOver)
     this.#onLogoutOver = null
@@ -262,9 +266,19 @@ export class Session {
     return isLoggedOut === true
   }
 
-  /** The close that follows tells whether it has worked. */
-  #logOutLink(): void {
-    this.#attempt?.link?.logOut().catch((error: unknown) => this.#logger.warn({ err: error }, 'the logout failed'))
+  /** WhatsApp answers, and closes the link for it; either is its word, whichever comes first. */
+  async #logOutLink(attempt: Attempt): Promise<void> {
+    try {
+      const isDone = await attempt.link?.logOut()
+      if (attempt !== this.#attempt) return
+      if (isDone) {
+        this.#endAttempt()
+        this.#loggedOut()
+      } else this.#onLogoutOver?.(false)
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'the logout failed')
+      if (attempt === this.#attempt) this.#onLogoutOver?.(false)
+    }
   }
 
   // Opening.
@@ -372,14 +386,8 @@ export class Session {
     if (this.#facts.pairedAt === null || this.#facts.numberJid !== numberJidOf(auth)) {
       this.#write(() => this.#writePairing(auth))
     }
-    // Given up before, it has come back with a new start of the process.
-    if (this.#facts.stopReason !== null) {
-      this.#write(() =>
-        this.#persist(() => writeDesiredState(this.#services.db, this.#facts.id, this.#facts.desiredState)),
-      )
-    }
     this.#enter({ kind: 'open' })
-    if (this.#onLogoutOver) this.#logOutLink()
+    if (this.#onLogoutOver) void this.#logOutLink(attempt)
   }
 
   #onPresence(attempt: Attempt, isOnline: boolean): void {
@@ -397,6 +405,8 @@ export class Session {
   #lost(attempt: Attempt, close: Close): void {
     if (attempt !== this.#attempt) return
     this.#attempt = null
+    // A code goes with the link that has shown it.
+    this.#step = null
     const wasStable = attempt.openedAt !== null && Date.now() - attempt.openedAt >= STABLE_MS
     const past = wasStable ? NO_FAILURES : this.#past
     const isPaired = this.#isPaired
@@ -439,12 +449,12 @@ export class Session {
 
   #stop({ reason, whatsappCode, remember }: Extract<Verdict, { kind: 'stop' }>, wasPaired: boolean): void {
     // Refused for good, it cannot be logged out there: what is left of the pairing is here.
-    if (remember && this.#onLogoutOver) return this.#loggedOut()
+    if (this.#onLogoutOver && (remember === 'BANNED' || remember === 'MULTIDEVICE_MISMATCH')) return this.#loggedOut()
     this.#onLogoutOver?.(false)
     this.#enter({ kind: 'resting', failure: { reason, whatsappCode } })
     if (!wasPaired) this.#failPairing({ reason, whatsappCode })
     if (!remember) return
-    this.#write(() => this.#persist(() => writeStopped(this.#services.db, this.#facts.id, remember, whatsappCode)))
+    this.#write(() => this.#persist(() => writeStopped(this.#services.db, this.#owned, remember, whatsappCode)))
   }
 
   #loggedOut(): void {
@@ -454,7 +464,7 @@ export class Session {
     this.#enter({ kind: 'resting', failure: null })
     this.#write(async () => {
       await auth?.discard()
-      await this.#persist(() => writeLoggedOut(this.#services.db, this.#facts.id))
+      await this.#persist(() => writeLoggedOut(this.#services.db, this.#owned))
       this.#onLogoutOver?.(true)
     })
   }
@@ -513,9 +523,22 @@ export class Session {
 
   /** @throws GatewayError INSTANCE_NOT_FOUND when the instance is gone */
   async #want(desired: Instance['desiredState']): Promise<void> {
-    const written = await writeDesiredState(this.#services.db, this.#facts.id, desired)
+    const written = await writeDesiredState(this.#services.db, this.#owned, desired)
     if (!written) throw instanceNotFound()
+    this.#adopt(written)
+  }
+
+  /** The row as it is now; what a connection is described from is told when it has changed. */
+  #adopt(written: Instance): void {
+    const before = this.#facts
     this.#facts = written
+    const isSame =
+      before.desiredState === written.desiredState &&
+      before.numberJid === written.numberJid &&
+      before.stopReason === written.stopReason &&
+      (before.loggedOutAt === null) === (written.loggedOutAt === null) &&
+      (before.pairedAt === null) === (written.pairedAt === null)
+    if (!isSame) this.#changed()
   }
 
   /** The number, and the credentials beside it. */
@@ -523,7 +546,7 @@ export class Session {
     const { db } = this.#services
     const numberJid = numberJidOf(auth)
     await this.#persist(() =>
-      auth.writeCreds((sealedCreds) => writePaired(db, this.#facts.id, { numberJid, sealedCreds })),
+      auth.writeCreds((sealedCreds) => writePaired(db, this.#owned, { numberJid, sealedCreds })),
     )
   }
 
@@ -535,16 +558,22 @@ export class Session {
   async #persist(write: () => Promise<Instance | undefined>): Promise<void> {
     for (;;) {
       try {
-        this.#facts = (await write()) ?? this.#facts
+        const written = await write()
+        if (written) this.#adopt(written)
         return
       } catch (error) {
-        if (this.#isClosed) throw error
+        if (this.#isClosed || error instanceof NotOurs) throw error
         this.#logger.warn({ err: error }, 'a fact about the connection could not be written yet')
         await new Promise((resolve) => setTimeout(resolve, WRITE_AGAIN_MS).unref())
       }
     }
   }
 }
+
+/** Changes that there is room for in one epoch, before those of the next. */
+const SEQUENCES_PER_EPOCH = 2 ** 32
+
+export const sequenceOf = (epoch: number, changes: number): number => epoch * SEQUENCES_PER_EPOCH + changes
 
 /** The own number, without the device. */
 const numberJidOf = (auth: AuthState): string => (auth.creds.me?.id ?? '').replace(/:\d+@/, '@')

@@ -38,19 +38,21 @@ export async function insertToken(db: Kysely<DB>, owner: NewToken): Promise<void
   }
 }
 
-/** Ends every live token of an account itself (not of its instances), or of one instance. */
+/** Ends every live token of an account itself (not of its instances), or of one instance; returns their ids. */
 export async function revokeTokensOf(
   db: Kysely<DB>,
   owner: { accountId: string } | { instanceId: string },
-): Promise<void> {
+): Promise<string[]> {
   const [column, id] =
     'accountId' in owner ? (['account_id', owner.accountId] as const) : (['instance_id', owner.instanceId] as const)
-  await db
+  const revoked = await db
     .updateTable('tokens')
     .set({ revoked_at: sql`now()` })
     .where(column, '=', id)
     .where('revoked_at', 'is', null)
+    .returning('id')
     .execute()
+  return revoked.map((token) => token.id)
 }
 
 /**

@@ -8,12 +8,15 @@ export type LiveToken = { id: string; viewer: Viewer }
 export async function findTokenByDigest(db: Kysely<DB>, digest: Buffer): Promise<LiveToken | undefined> {
   const row = await db
     .selectFrom('tokens')
-    .select(['id', 'account_id', 'instance_id'])
+    .leftJoin('instances', 'instances.id', 'tokens.instance_id')
+    .select(['tokens.id', 'tokens.account_id', 'tokens.instance_id', 'instances.account_id as within'])
     .where('digest', '=', digest)
     .where('revoked_at', 'is', null)
     .executeTakeFirst()
   if (row?.account_id) return { id: row.id, viewer: { kind: 'account', accountId: row.account_id } }
-  if (row?.instance_id) return { id: row.id, viewer: { kind: 'instance', instanceId: row.instance_id } }
+  if (row?.instance_id && row.within) {
+    return { id: row.id, viewer: { kind: 'instance', instanceId: row.instance_id, within: row.within } }
+  }
   return undefined
 }
 
@@ -25,6 +28,25 @@ export async function listLiveTokens(db: Kysely<DB>, ids: readonly string[]): Pr
     .where(sql<boolean>`id = any(${ids}::uuid[])`)
     .where('revoked_at', 'is', null)
     .execute()
+  return rows.map(({ id }) => id)
+}
+
+/** The ids of all tokens of an account and of its instances, or of one instance. */
+export async function listTokenIdsOf(
+  db: Kysely<DB>,
+  owner: { accountId: string } | { instanceId: string },
+): Promise<string[]> {
+  const tokens = db.selectFrom('tokens').select('id')
+  const owned =
+    'instanceId' in owner
+      ? tokens.where('instance_id', '=', owner.instanceId)
+      : tokens.where(({ eb, or, selectFrom }) =>
+          or([
+            eb('account_id', '=', owner.accountId),
+            eb('instance_id', 'in', selectFrom('instances').select('id').where('account_id', '=', owner.accountId)),
+          ]),
+        )
+  const rows = await owned.execute()
   return rows.map(({ id }) => id)
 }
 

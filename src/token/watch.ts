@@ -6,10 +6,12 @@ import { listLiveTokens } from './queries.ts'
 
 const LOOK_EVERY_MS = 500
 /**
- * How long streams go on whose token cannot be looked at. Nobody can revoke a token while the database is away, but one
- * may have been revoked by somebody who still reaches it.
+ * How long streams go on whose token cannot be looked at. What this process revokes ends without a look, but somebody
+ * else may reach the database still.
  */
 const UNVERIFIED_MS = 60_000
+/** How long streams have to tell of a deletion that ends them. */
+const FAREWELL_MS = 50
 
 /** Ends what is open for a token, with the reason. */
 type End = (reason: GatewayError) => void
@@ -22,8 +24,10 @@ export type TokenWatch = {
    * @throws GatewayError SERVICE_UNAVAILABLE when the gateway is stopping
    */
   hold(tokenId: string, end: End): () => void
-  /** Tokens may have ended in this process: looks at once. To be called after the commit. */
-  lookNow(): void
+  /** This process revoked the tokens: ends what is open for them at once, unasked. To be called after the commit. */
+  end(tokenIds: readonly string[]): void
+  /** The same for tokens that were deleted with their owner, once their streams have told of it. */
+  endSoon(tokenIds: readonly string[]): void
   /** Ends all that is open, and lets nothing new in. */
   endAll(): void
 }
@@ -34,7 +38,9 @@ type Watched = { ends: Set<End>; verifiedAt: number }
 export function watchTokens(db: Kysely<DB>, logger: Logger, unverifiedMs = UNVERIFIED_MS): TokenWatch {
   const watched = new Map<string, Watched>()
   let timer: NodeJS.Timeout | undefined
-  let looking: 'no' | 'yes' | 'and again' = 'no'
+  /** Those that end soon, which a look in between must not hasten. */
+  const leaving = new Set<string>()
+  let isLooking = false
   let isStopping = false
 
   const end = (tokenId: string, reason: GatewayError) => {
@@ -58,7 +64,7 @@ export function watchTokens(db: Kysely<DB>, logger: Logger, unverifiedMs = UNVER
       for (const id of asked) {
         const token = watched.get(id)
         if (token) token.verifiedAt = askedAt
-        if (!live.has(id)) end(id, unauthenticated())
+        if (!live.has(id) && !leaving.has(id)) end(id, unauthenticated())
       }
     } catch (error) {
       logger.debug({ err: error }, 'the tokens of open streams could not be looked at')
@@ -68,18 +74,15 @@ export function watchTokens(db: Kysely<DB>, logger: Logger, unverifiedMs = UNVER
     }
   }
 
-  const lookNow = async () => {
-    if (watched.size === 0) return
-    if (looking !== 'no') {
-      // What runs may have read before the commit.
-      looking = 'and again'
-      return
-    }
-    looking = 'yes'
+  const lookAgain = async () => {
+    if (isLooking) return
+    isLooking = true
     await look()
-    const again = (looking as string) === 'and again'
-    looking = 'no'
-    if (again) await lookNow()
+    isLooking = false
+  }
+
+  const endRevoked = (tokenIds: readonly string[]) => {
+    for (const id of tokenIds) end(id, unauthenticated())
   }
 
   return {
@@ -88,13 +91,20 @@ export function watchTokens(db: Kysely<DB>, logger: Logger, unverifiedMs = UNVER
       const token = watched.get(tokenId) ?? { ends: new Set<End>(), verifiedAt: performance.now() }
       watched.set(tokenId, token)
       token.ends.add(endOne)
-      timer ??= setInterval(lookNow, LOOK_EVERY_MS).unref()
+      timer ??= setInterval(lookAgain, LOOK_EVERY_MS).unref()
       return () => {
         token.ends.delete(endOne)
         if (token.ends.size === 0 && watched.get(tokenId) === token) forget(tokenId)
       }
     },
-    lookNow,
+    end: endRevoked,
+    endSoon: (tokenIds) => {
+      for (const id of tokenIds) leaving.add(id)
+      setTimeout(() => {
+        for (const id of tokenIds) leaving.delete(id)
+        endRevoked(tokenIds)
+      }, FAREWELL_MS).unref()
+    },
     endAll: () => {
       isStopping = true
       for (const id of watched.keys()) end(id, serviceUnavailable())
