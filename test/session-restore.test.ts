@@ -1,4 +1,6 @@
+import { setTimeout } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { startBreakableProxy } from './breakable-proxy.ts'
 import { startFakeWhatsApp } from './fake-whatsapp/server.ts'
 import { credsIn, inDatabase, seedFleet } from './fleet.ts'
 import { seed } from './seed.ts'
@@ -8,14 +10,16 @@ import { createNumber, until } from './whatsapp.ts'
 async function createPlace() {
   const database = await createTestDatabase()
   onTestFinished(database.drop)
+  const proxy = await startBreakableProxy(database.url)
+  onTestFinished(proxy.close)
   const whatsapp = await startFakeWhatsApp({ acceptUnknownDevices: true })
   onTestFinished(() => whatsapp.close())
   const start = async () => {
-    const gateway = await startTestGateway({ databaseUrl: database.url, whatsappUrl: whatsapp.url })
+    const gateway = await startTestGateway({ databaseUrl: proxy.url, whatsappUrl: whatsapp.url })
     onTestFinished(gateway.close)
     return gateway
   }
-  return { url: database.url, whatsapp, start }
+  return { url: database.url, proxy, whatsapp, start }
 }
 
 describe.skipIf(!hasPostgres)('a start', () => {
@@ -74,7 +78,7 @@ describe.skipIf(!hasPostgres)('a start', () => {
     expect((await connections())[1]).toEqual(['DISCONNECTED', 'STOPPED'])
   })
 
-  test('finds a pairing that was made in the moment in which the gateway was stopped', async () => {
+  test('finds a pairing that was made when the gateway was stopped and the database was slow', async () => {
     const place = await createPlace()
     const gateway = await place.start()
     const account = await seed(gateway.services.db).account('shop')
@@ -86,8 +90,12 @@ describe.skipIf(!hasPostgres)('a start', () => {
       return { number, scan: () => number.phone.scan(value) }
     }
     const pairs = await Promise.all(Array.from({ length: 5 }, pair))
+    place.proxy.hang()
     await Promise.all(pairs.map(({ scan }) => scan()))
-    await gateway.close()
+    const closing = gateway.close()
+    await setTimeout(1_600)
+    await place.proxy.restore()
+    await closing
     for (const { number } of pairs) {
       const creds = await credsIn(place.url, number.instance.id)
       expect(creds?.account).toBeDefined()
