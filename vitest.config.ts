@@ -6,6 +6,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/global-setup.ts',
+    setupFiles: 'test/patience.ts',
+    expect: { poll: { timeout: 20_000 } },
     // Half of the time is spent waiting for processes of the tests' own.
     maxWorkers: 2,
     testTimeout: 60_000,

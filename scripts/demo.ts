@@ -20,6 +20,7 @@ const LOOK_MS = 4_000
 const say = (text: string) => process.stdout.write(`${text}\n`)
 const at = () => new Date().toLocaleTimeString('en-GB')
 
+say('Preparing an embedded database …')
 const dataDir = mkdtempSync(join(tmpdir(), 'switchboard-demo-'))
 const whatsapp = await startFakeWhatsApp()
 const { port, host } = readConfig('command')
@@ -41,8 +42,9 @@ const stop = async () => {
   rmSync(dataDir, { recursive: true, force: true })
   process.exit()
 }
-process.once('SIGINT', () => void stop())
-process.once('SIGTERM', () => void stop())
+let stopping: Promise<void> | undefined
+// Ctrl-C arrives twice under npm, from the terminal and from npm.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void (stopping ??= stop()))
 
 say(`
 This is a simulation: WhatsApp and the phones are played by this process, on ${whatsapp.url},
@@ -71,7 +73,7 @@ for (const [index, instance] of instances.entries()) {
   await link(instance, `1555000000${index}`, `Sample ${index + 1}`)
 }
 
-say(`\n${at()}  All samples are linked. Look at them in GraphiQL (the tab "Connections" shows them live); in a moment one
+say(`\n${at()}  All samples are linked. Look at them in GraphiQL (the tab "Live" shows them live); in a moment one
           connection will drop.`)
 await setTimeout(2 * LOOK_MS)
 const [first] = instances

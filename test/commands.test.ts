@@ -498,7 +498,7 @@ describe('the embedded database', () => {
   test('is waited for while its gateway starts', async () => {
     const DATA_DIR = copyDataDirForTest(template)
     const gateway = startChildForTest([process.execPath, 'dist/main.js'], { DATA_DIR, PORT: '0', DEMO: 'false' })
-    await expect.poll(() => readdirSync(DATA_DIR), { interval: 5 }).toContain('gateway.lock')
+    await expect.poll(() => readdirSync(DATA_DIR), { interval: 5, timeout: 20_000 }).toContain('gateway.lock')
     expect(readdirSync(DATA_DIR)).not.toContain('operator.sock')
     const { token } = await successIn(() => ({ DATA_DIR }))('account', 'create', 'early')
     expect(token).toEqual(ACCOUNT_TOKEN)

@@ -124,6 +124,11 @@ describe('the profile', () => {
       () => profileOf(number),
       ({ pictureUrl }) => pictureUrl === 'https://pps.example.com/1.jpg',
     )
+    // Told with the settings of the account, without anything having changed.
+    await until(
+      () => profileOf(number),
+      ({ name }) => name === 'Ann',
+    )
     await number.phone.rename('Ann of the shop')
     await until(
       () => profileOf(number),

@@ -26,6 +26,7 @@ export function ingest(socket: WASocket, { behaviour, logger, onCreds, onProfile
   // A call that rings does not wait for a picture.
   const ringing = new SerialQueue()
   const receipts = new SerialQueue()
+  const names = new SerialQueue()
   let unread: WAMessageKey[] = []
   const work = (queue: SerialQueue, what: string, task: () => Promise<unknown>) => {
     queue.run(task).catch((error) => logger.warn({ err: error }, `${what} failed`))
@@ -73,8 +74,14 @@ export function ingest(socket: WASocket, { behaviour, logger, onCreds, onProfile
     unread.push(...keys)
   })
 
+  // A new device is told its owner's name with the settings of the account, which Baileys reads along with history only.
+  const askForName = async () => {
+    if (profileInCreds(socket.authState.creds).name === undefined) await socket.resyncAppState(['critical_block'], true)
+  }
+
   return {
     opened: () => {
+      work(names, 'the name', askForName)
       work(profile, 'the profile', () => onProfile(profileInCreds(socket.authState.creds)))
       work(profile, 'the picture', lookAtPicture)
     },
