@@ -406,8 +406,9 @@ describe.each([
         const first = auth.writeCreds(() => new Promise<void>((resolve) => (release = resolve)))
         let handed: Buffer | undefined
         const second = auth.writeCreds(async (sealed) => void (handed = sealed))
-        auth.creds.nextPreKeyId = 77
+        // Time enough to be sealed too early.
         await wait(20)
+        auth.creds.nextPreKeyId = 77
         expect(handed).toBeUndefined()
         release()
         await Promise.all([first, second])
@@ -497,6 +498,10 @@ describe.skipIf(!hasPostgres)('while the database is away', () => {
     await expect(keys.get('session', ['a'])).rejects.toThrow(/./)
     auth.creds.nextPreKeyId = 321
     auth.noteChange()
+    await until(
+      () => place.log,
+      (log) => log.includes('credentials could not be written yet'),
+    )
 
     await proxy.restore()
     expect(await keys.get('session', ['a'])).toEqual({ a: Buffer.from('a') })

@@ -63,14 +63,29 @@ async function enter(count: number) {
   }
 }
 
-/** Writes webhooks, one after the other, until the gateway is gone; returns the last one that it acknowledged. */
-async function writeUntilGone({ url }: GatewayProcess, token: string): Promise<number> {
-  for (let index = 1; ; index++) {
-    const write = `mutation { setWebhook(input: { instance: { name: "number-00000" }, config: { url: "https://example.com/${index}" } }) { webhook { url } } }`
-    const answer = await ask(url, token, write).catch(() => null)
-    if (!answer?.data) return index - 1
+/** Writes webhooks, one after the other, until the gateway is gone. */
+function keepWriting({ url }: GatewayProcess, token: string) {
+  const writer = { acknowledged: 0, over: Promise.resolve() }
+  const work = async () => {
+    for (;;) {
+      const next = writer.acknowledged + 1
+      const write = `mutation { setWebhook(input: { instance: { name: "number-00000" }, config: { url: "https://example.com/${next}" } }) { webhook { url } } }`
+      const answer = await ask(url, token, write).catch(() => null)
+      if (!answer?.data) return
+      writer.acknowledged = next
+    }
   }
+  writer.over = work()
+  return writer
 }
+
+/** Waits until a writer is well under way. */
+const underWay = (writer: { acknowledged: number }) =>
+  until(
+    () => writer.acknowledged,
+    (acknowledged) => acknowledged >= 10,
+    PATIENCE_MS,
+  )
 
 const lastWritten = async (databaseUrl: string) => {
   const { url } = await inDatabase(databaseUrl, (db) =>
@@ -84,12 +99,11 @@ describe.skipIf(!hasPostgres)('50 live sessions on PostgreSQL', () => {
     const place = await enter(50)
     const gateway = await place.start()
     await place.allConnected(gateway)
-    const writing = writeUntilGone(gateway, place.token)
-    await setTimeout(500)
+    const writer = keepWriting(gateway, place.token)
+    await underWay(writer)
     gateway.signal('SIGKILL')
     expect(await gateway.exited).toMatchObject({ signal: 'SIGKILL' })
-    const acknowledged = await writing
-    expect(acknowledged).toBeGreaterThan(0)
+    await writer.over
     await place.gone()
 
     await place.whatsapp.call('loginDelay', 300)
@@ -104,7 +118,7 @@ describe.skipIf(!hasPostgres)('50 live sessions on PostgreSQL', () => {
     expect(counts.registration ?? 0).toBe(0)
     expect(counts.refusedLogin ?? 0).toBe(0)
     expect(openingPeak).toBeLessThanOrEqual(MAX_OPENING)
-    expect(await lastWritten(place.databaseUrl)).toBeGreaterThanOrEqual(acknowledged)
+    expect(await lastWritten(place.databaseUrl)).toBeGreaterThanOrEqual(writer.acknowledged)
   }, 120_000)
 
   test('end with SIGTERM in time and in peace, and are what they were after the next start', async () => {
@@ -117,13 +131,13 @@ describe.skipIf(!hasPostgres)('50 live sessions on PostgreSQL', () => {
       'mutation { disconnectInstance(input: { instance: { name: "number-00049" } }) { instance { connection { state } } } }',
     )
     expect(stopped.data.disconnectInstance.instance.connection.state).toBe('DISCONNECTED')
-    const writing = writeUntilGone(gateway, place.token)
-    await setTimeout(300)
+    const writer = keepWriting(gateway, place.token)
+    await underWay(writer)
     const { code, ms } = await gateway.stop()
     expect(code).toBe(0)
     expect(ms).toBeLessThan(10_000)
     expect(gateway.stderr()).not.toContain('could not be written')
-    const acknowledged = await writing
+    await writer.over
     await place.gone()
 
     const again = await place.start()
@@ -133,7 +147,7 @@ describe.skipIf(!hasPostgres)('50 live sessions on PostgreSQL', () => {
       PATIENCE_MS,
     )
     expect((await statesIn(again.url, place.token)).get(place.numbers[49] ?? '')).toBe('DISCONNECTED')
-    expect(await lastWritten(place.databaseUrl)).toBeGreaterThanOrEqual(acknowledged)
+    expect(await lastWritten(place.databaseUrl)).toBeGreaterThanOrEqual(writer.acknowledged)
     const { counts } = await place.stats()
     expect(counts.login).toBe(50 + 49)
     expect(counts.refusedLogin ?? 0).toBe(0)
@@ -230,12 +244,14 @@ describe('on the embedded database', () => {
       await whatsapp.call('phone.scan', number, qr.value)
     }
     await Promise.all(numbers.map(pair))
-    const connected = (at: GatewayProcess) =>
-      until(
-        async () => (await connectedIn(at.url, token)).toSorted(),
-        (found) => found.length === numbers.length,
+    const connected = async (at: GatewayProcess) => {
+      const states = await until(
+        () => ask(at.url, token, '{ instances { connection { state numberJid reason { code message } } } }'),
+        ({ data }) => data?.instances.every(({ connection }: any) => connection.state === 'CONNECTED'),
         PATIENCE_MS,
       )
+      return states.data.instances.map(({ connection }: any) => connection.numberJid.replace(/@.*/, '')).toSorted()
+    }
     expect(await connected(gateway)).toEqual(numbers)
     const { counts: before } = await whatsapp.call<Stats>('stats')
 
