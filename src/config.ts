@@ -26,6 +26,9 @@ const key = z
 const isOrigin = (text: string): boolean =>
   URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).origin === text
 
+const isHostAndPort = (text: string): boolean =>
+  /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/.test(text) && URL.canParse(`tcp://${text}`)
+
 const DatabaseUrl = z
   .string()
   .refine(
@@ -45,6 +48,21 @@ const CorsOrigins = z
     'expected origins separated by commas, each scheme, host and port only (no path, no trailing slash, no *)',
   )
 
+const RedisUrl = z
+  .string()
+  .refine(
+    (value) => /^rediss?:\/\/[^/]/.test(value) && URL.canParse(value),
+    'expected a Redis or Valkey address beginning with redis:// or rediss://',
+  )
+const NODE_ADDRESS_RULE = 'expected a host, or host:port (an IPv6 address in brackets)'
+const NodeAddress = z
+  .string()
+  .refine((value) => isHostAndPort(value), NODE_ADDRESS_RULE)
+  .transform((value) => {
+    const { hostname, port } = new URL(`tcp://${value}`)
+    return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) }
+  })
+
 const WhatsappUrl = z
   .string()
   .refine((value) => /^wss?:\/\/[^/]/.test(value) && URL.canParse(value), 'expected an address beginning with wss://')
@@ -62,6 +80,8 @@ const Environment = z.object({
   DATABASE_URL: DatabaseUrl.optional().meta(
     note('postgres://switchboard:password@localhost:5432/switchboard', { secret: true }),
   ),
+  REDIS_URL: RedisUrl.optional().meta(note('redis://localhost:6379', { secret: true })),
+  NODE_ADDRESS: NodeAddress.optional().meta(note('10.0.0.5:4100')),
   DATA_DIR: z.string().default('./data').meta(note('./data')),
   ENCRYPTION_KEY: key.optional().meta(note('the output of `openssl rand -base64 32`', { secret: true })),
   ENCRYPTION_KEY_PREVIOUS: key.optional().meta(note('the key that ENCRYPTION_KEY replaced', { secret: true })),
@@ -82,6 +102,7 @@ const Environment = z.object({
   WHATSAPP_URL: WhatsappUrl.default('wss://web.whatsapp.com/ws/chat').meta(note('wss://web.whatsapp.com/ws/chat')),
   WHATSAPP_INSECURE: flag.default(false).meta(note('true')),
   WHATSAPP_VERSION: WhatsappVersion.optional().meta(note('2.3000.1043857760')),
+  METRICS_PORT: wholeNumber(0, 65535).optional().meta(note('9400')),
   LOG_LEVEL: z
     .enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(', ')}`)
     .default('info')
@@ -99,6 +120,10 @@ export type Config = Readonly<{
   port: number
   /** null: the embedded database in `dataDir`. */
   databaseUrl: string | null
+  /** What the nodes of one deployment share beside the database; null: this is the only node. */
+  redisUrl: string | null
+  /** Where other nodes reach this one; null: found out at the start. Port 0: a free one. */
+  nodeAddress: { readonly host: string; readonly port: number } | null
   dataDir: string
   /** 32 bytes; null: made and kept in `dataDir` (embedded database only). */
   encryptionKey: Buffer | null
@@ -119,6 +144,8 @@ export type Config = Readonly<{
   whatsappUrl: string
   /** The client version that WhatsApp is told; null: the one that Baileys was released with. */
   whatsappVersion: [number, number, number] | null
+  /** Where metrics are served; null: nowhere. */
+  metricsPort: number | null
   logLevel: (typeof LOG_LEVELS)[number]
   logFormat: LogFormat
 }>
@@ -158,6 +185,15 @@ export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEn
       describeMistake('ENCRYPTION_KEY', 'it is needed beside DATABASE_URL, to seal secrets at rest', undefined),
     )
   }
+  if (purpose === 'gateway' && given.REDIS_URL && !given.DATABASE_URL) {
+    mistakes.push(
+      describeMistake(
+        'DATABASE_URL',
+        'it is needed beside REDIS_URL, since many nodes share one PostgreSQL',
+        undefined,
+      ),
+    )
+  }
   if (parsed.data?.ENCRYPTION_KEY?.equals(parsed.data.ENCRYPTION_KEY_PREVIOUS ?? Buffer.alloc(0))) {
     mistakes.push(describeMistake('ENCRYPTION_KEY_PREVIOUS', 'it is the same as ENCRYPTION_KEY', given.ENCRYPTION_KEY))
   }
@@ -177,6 +213,8 @@ export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEn
     host: values.HOST,
     port: values.PORT,
     databaseUrl: values.DATABASE_URL ?? null,
+    redisUrl: values.REDIS_URL ?? null,
+    nodeAddress: values.NODE_ADDRESS ?? null,
     dataDir: resolve(values.DATA_DIR),
     encryptionKey: values.ENCRYPTION_KEY ?? null,
     previousEncryptionKey: values.ENCRYPTION_KEY_PREVIOUS ?? null,
@@ -192,6 +230,7 @@ export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEn
     maxOpening: values.MAX_OPENING,
     whatsappUrl: values.WHATSAPP_URL,
     whatsappVersion: values.WHATSAPP_VERSION ?? null,
+    metricsPort: values.METRICS_PORT ?? null,
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT ?? (process.stderr.isTTY ? 'pretty' : 'json'),
   })

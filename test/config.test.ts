@@ -51,6 +51,22 @@ test('a server database needs a key to seal secrets with, for the gateway but no
   expect(mistakesOf(env, 'command')).toBe('')
 })
 
+test('many nodes share a server database: Redis beside the embedded one is a mistake', () => {
+  expect(mistakesOf({ REDIS_URL: 'redis://h' })).toMatch(/DATABASE_URL is not set: it is needed beside REDIS_URL/)
+  expect(mistakesOf({ REDIS_URL: 'redis://h' }, 'command')).toBe('')
+  expect(
+    readConfig('gateway', { REDIS_URL: 'redis://h', DATABASE_URL: 'postgres://u@h/d', ENCRYPTION_KEY: TEST_KEY }),
+  ).toMatchObject({ redisUrl: 'redis://h', nodeAddress: null, metricsPort: null })
+})
+
+test.each([
+  ['gateway-1', { host: 'gateway-1', port: 0 }],
+  ['10.0.0.5:4100', { host: '10.0.0.5', port: 4100 }],
+  ['[fd00::5]:4100', { host: 'fd00::5', port: 4100 }],
+])('other nodes reach this one at NODE_ADDRESS=%s', (address, nodeAddress) => {
+  expect(readConfig('gateway', { NODE_ADDRESS: address }).nodeAddress).toEqual(nodeAddress)
+})
+
 describe('mistakes', () => {
   test('are reported all at once, each with the variable, what was wrong and an example', () => {
     const message = mistakesOf({ PORT: '70000', TRUST_PROXY: 'yes', CORS_ORIGINS: '*', LOG_LEVEL: 'loud' })
@@ -91,6 +107,9 @@ describe('mistakes', () => {
       ],
     ],
     ['RATE_LIMIT_PER_MINUTE', ['0', '-5', 'many']],
+    ['REDIS_URL', ['SECRET', 'http://SECRET@h']],
+    ['NODE_ADDRESS', ['http://h', 'h:', 'h:70000', 'h/path', '::1', 'user@h']],
+    ['METRICS_PORT', ['-1', '70000', 'on']],
     ['LOG_FORMAT', ['xml']],
   ])('%s refuses what it cannot use, and no secret is printed', (name, values) => {
     for (const value of values) {
