@@ -1,0 +1,42 @@
+import type { NodeRef } from '../cluster/node.ts'
+import type { ConnectionStatus } from '../connection/state.ts'
+import type { Instance } from '../instance/queries.ts'
+import type { PairingStep } from '../pairing/step.ts'
+
+/** What one node asks of the session of an instance that another one owns. */
+export type SessionOrder =
+  | { kind: 'connect'; phoneNumber: string | null }
+  | { kind: 'reconnect' }
+  | { kind: 'disconnect' }
+  | { kind: 'logOut' }
+  /** Closes the link for a deletion that may fail yet. */
+  | { kind: 'pause' }
+  /** The deletion has failed. */
+  | { kind: 'resume' }
+  /** The instance was deleted. */
+  | { kind: 'forget' }
+  | { kind: 'applySettings' }
+
+/** The owner says that the instance is not its own any more (or not yet). */
+export class NotOwner extends Error {
+  constructor() {
+    super('The session is owned by another node')
+    this.name = 'NotOwner'
+  }
+}
+
+/** The sessions of other nodes, as far as this one can reach them. */
+export interface RemoteSessions {
+  /**
+   * Has the owner do something; returns the instance as it is then.
+   * @throws NotOwner when it owns it no longer, GatewayError for everything else
+   */
+  command(owner: NodeRef, instance: Instance, order: SessionOrder): Promise<Instance>
+  /** The last that is known of a session elsewhere, or of its end; null when nothing is. */
+  statusOf(instance: Instance): ConnectionStatus | null
+  stepOf(instanceId: string): PairingStep | null
+  /** Resolves when statuses of the account's instances are true; undefined when they are already. */
+  prepare(accountId: string): Promise<void> | undefined
+  /** Tells a successor which sessions it has been given. It would find them by itself a moment later. */
+  take(successor: NodeRef, instanceIds: readonly string[]): Promise<void>
+}
