@@ -5,6 +5,9 @@ import { onTestFinished } from 'vitest'
 /** What a process is given beside PATH and HOME; `DATA_DIR` always, so that no test uses the folder of a person. */
 export type Environment = Record<string, string> & { DATA_DIR: string }
 
+/** How a process runs; in the project's folder unless told otherwise. */
+export type ProcessOptions = Pick<SpawnOptions, 'detached' | 'cwd' | 'uid' | 'gid'>
+
 export type Exit = { code: number | null; signal: NodeJS.Signals | null }
 export type Finished = Exit & { stdout: string; stderr: string }
 
@@ -33,7 +36,7 @@ export type Child = {
 export function startChild(
   [command = '', ...args]: readonly string[],
   environment: Environment,
-  { detached = false }: Pick<SpawnOptions, 'detached'> = {},
+  { detached = false, ...options }: ProcessOptions = {},
 ): Child {
   const { PATH = '', HOME = '' } = process.env
   const child = spawn(command, args, {
@@ -41,6 +44,7 @@ export function startChild(
     env: { PATH, HOME, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached,
+    ...options,
   })
   const printed = { stdout: '', stderr: '' }
   const listeners = new Set<() => void>()
