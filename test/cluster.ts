@@ -35,6 +35,9 @@ export type ClusterOptions = {
   environment?: Record<string, string>
 }
 
+/** `at` is on the monotonic clock. */
+export type TimedObservation = Observation & { at: number }
+
 /** A gateway of a cluster, with the roads to its database and its bus, and somebody who listens to it. */
 export type ClusterNode = {
   letter: NodeLetter
@@ -52,7 +55,7 @@ export type ClusterNode = {
   pause(): void
   resume(): void
   /** What its subscriber was told last, by instance. */
-  told(): Map<string, Observation>
+  told(): Map<string, TimedObservation>
   /** What it answers to a query, by instance. */
   states(): Promise<Map<string, string>>
 }
@@ -64,6 +67,8 @@ export type Cluster = Fleet & {
   whatsapp: FakeProcess
   nodes: Record<NodeLetter, ClusterNode>
   all: readonly ClusterNode[]
+  /** All that the subscribers were told so far. */
+  observations: readonly TimedObservation[]
   /** The name of the node that owns each instance; null: nobody. */
   owners(): Promise<Map<string, string | null>>
   /** Instances that a node owns, in no order. */
@@ -95,7 +100,7 @@ export async function startClusterForTest({
   await startAudit(databaseUrl)
 
   const pauses: { node: string; from: number; until: number }[] = []
-  const observations: Observation[] = []
+  const observations: TimedObservation[] = []
 
   const enter = async (letter: NodeLetter): Promise<ClusterNode> => {
     const DATA_DIR = createTempDir()
@@ -221,6 +226,7 @@ export async function startClusterForTest({
     whatsapp,
     nodes,
     all,
+    observations,
     owners,
     ownedBy: async ({ name }) => [...(await owners())].filter(([, owner]) => owner === name).map(([id]) => id),
     sockets,
@@ -259,9 +265,9 @@ const WATCH = `subscription {
 }`
 
 /** Listens to a node as long as the test runs, whatever becomes of the node. */
-function observe(url: string, token: string, observer: string, observations: Observation[]) {
+function observe(url: string, token: string, observer: string, observations: TimedObservation[]) {
   const end = new AbortController()
-  const last = new Map<string, Observation>()
+  const last = new Map<string, TimedObservation>()
   const listen = async () => {
     while (!end.signal.aborted) {
       const client = createClient({ url: `${url}/graphql`, headers: { token }, retryAttempts: 0 })
@@ -271,7 +277,7 @@ function observe(url: string, token: string, observer: string, observations: Obs
         for await (const { data } of client.iterate<{ connectionChanged: any }>({ query: WATCH })) {
           if (!data) continue
           const { instanceId, connection } = data.connectionChanged
-          const observation = { observer, instanceId, ...connection }
+          const observation = { observer, instanceId, ...connection, at: monotonicMs() }
           observations.push(observation)
           last.set(instanceId, observation)
         }
