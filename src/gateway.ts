@@ -17,6 +17,7 @@ import { listen } from './server.ts'
 import type { Services } from './services.ts'
 import type { LinkTimings } from './session/link.ts'
 import { SessionRegistry } from './session/registry.ts'
+import { openSharedPlaces } from './shared-places.ts'
 import { StreamSlots } from './token/stream-slots.ts'
 import { trackTokenUsage } from './token/usage.ts'
 import { watchTokens } from './token/watch.ts'
@@ -77,13 +78,17 @@ export async function startGateway(
     const tokenUsage = trackTokenUsage(db, logger)
     middle.push(tokenUsage.close)
 
+    const shared = config.redisUrl && (await openSharedPlaces(config.redisUrl, { liveNodes: () => 1, logger }))
+    if (shared) back.push(async () => shared.close())
+    const limiter = createRateLimiter(config.rateLimitPerMinute, { shared: shared || null })
+
     const services: Services = {
       config,
       db,
       readModel,
       sessions,
       connectionTicks: new MergedTicks(sessions.connectionTicks),
-      limiter: createRateLimiter(config.rateLimitPerMinute),
+      limiter,
       logger,
       sealer,
       lookUpToken: (token) => readModel.findToken(token),
