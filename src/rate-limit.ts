@@ -53,10 +53,11 @@ export type RateLimiter = {
  * Rate limits on graphql-rate-limit. Its read and its write are two steps, which loses count under concurrency, so the
  * store reserves atomically while it is read, and writing is left out.
  * @param shared what all nodes count in; absent: this is the only node
+ * @param onShare told of each request that this node's own share decided on
  */
 export function createRateLimiter(
   perMinute: number,
-  { now, shared }: { now?: () => number; shared?: SharedPlaces | null } = {},
+  { now, shared, onShare }: { now?: () => number; shared?: SharedPlaces | null; onShare?: () => void } = {},
 ): RateLimiter {
   const createBucket = (name: string, limit: number, maxKeys?: number): Bucket => {
     const own = new SlidingLogs(shared ? () => shared.shareOf(limit) : limit, WINDOW_MS, {
@@ -66,8 +67,12 @@ export function createRateLimiter(
     if (!shared) return { limit, reserve: (key, places) => own.reserve(key, places) }
     return {
       limit,
-      reserve: async (key, places) =>
-        (await shared.reserve(`${name}:${key}`, places, limit, WINDOW_MS)) ?? own.reserve(key, places),
+      reserve: async (key, places) => {
+        const reservation = await shared.reserve(`${name}:${key}`, places, limit, WINDOW_MS)
+        if (reservation) return reservation
+        onShare?.()
+        return own.reserve(key, places)
+      },
     }
   }
   const principals = createBucket('requests', perMinute)
