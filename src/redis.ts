@@ -23,6 +23,7 @@ const OPTIONS: RedisOptions = {
  * The package is loaded here, so that a node without Redis does not pay for it.
  */
 export async function connectRedis(url: string): Promise<Redis> {
-  const { Redis } = await import('ioredis')
-  return new Redis(url, OPTIONS)
+  // A bundled CommonJS package has nothing but its default.
+  const { default: ioredis } = await import('ioredis')
+  return new ioredis.Redis(url, OPTIONS)
 }
