@@ -19,6 +19,10 @@ export class Topics<Tick> {
     }
   }
 
+  isListenedTo(key: string): boolean {
+    return this.#listeners.has(key)
+  }
+
   /** How many keys are listened to: 0 when everybody has gone. */
   get size(): number {
     return this.#listeners.size

@@ -1,6 +1,6 @@
 import { reasonOf } from '../connection/reasons.ts'
 import { statusAtRest, statusOfDeleted } from '../connection/rest.ts'
-import type { ConnectionStatus } from '../connection/state.ts'
+import type { ConnectionState, ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
 import { GatewayError } from '../errors.ts'
 import { Topics } from '../events.ts'
@@ -79,6 +79,13 @@ export class SessionRegistry {
     if (session) return session.status()
     const status = statusAtRest(instance, this.#startedAt, sequenceOf(this.#services.epoch, 0))
     return status.reason?.code === 'UNKNOWN' && !this.#isOurs ? { ...status, reason: reasonOf('HANDOVER') } : status
+  }
+
+  /** How many sessions this process has, by the state that they show. */
+  countByState(): Record<ConnectionState, number> {
+    const counts: Record<ConnectionState, number> = { connected: 0, connecting: 0, disconnected: 0, loggedout: 0 }
+    for (const session of this.#sessions.values()) counts[session.status().state] += 1
+    return counts
   }
 
   /** The present step of an instance's running pairing attempt; null when none runs. */

@@ -1,0 +1,172 @@
+import type { ConnectionStatus } from '../connection/state.ts'
+import type { ConnectionTick } from '../connection/tick.ts'
+import type { Instance } from '../instance/queries.ts'
+import { isOutcome } from '../pairing/feed.ts'
+import type { PairingStep } from '../pairing/step.ts'
+import type { Bus } from './bus.ts'
+import type { NodeRef } from './node.ts'
+import type { AccountStates, NumberedStep, Passing, StatesRequest, Told } from './wire.ts'
+
+/** Changes of one account that come so close together are told together, each instance once. */
+const WINDOW_MS = 5
+/** Comings and goings that are kept for those who missed their announcement. */
+const MAX_PASSINGS = 200
+const KEEP_OUTCOME_MS = 60_000
+
+type Account = {
+  /** What was noted of it so far. */
+  number: number
+  /** What was announced of it so far. */
+  announced: number
+  changed: Set<string>
+  passings: Passing[]
+  unannounced: Passing[]
+  timer: NodeJS.Timeout | undefined
+}
+
+export type AnnouncementServices = {
+  bus: Pick<Bus, 'publish'>
+  /** This node's registration; null while it has none, and nothing to tell. */
+  self(): NodeRef | null
+  /** What runs here, as it is now. */
+  sessions: SessionsHere
+}
+
+/** A session of this node; `step` is what a running pairing offers. */
+export type SessionHere = { instance: Instance; status: ConnectionStatus; step: PairingStep | null }
+
+/** The sessions of this node, as far as other nodes are told of them. */
+export type SessionsHere = {
+  find(instanceId: string): SessionHere | null
+  list(accountIds: ReadonlySet<string>): SessionHere[]
+}
+
+/**
+ * What this node tells the others of its sessions. Each change is counted by its account, so that whoever has missed one
+ * notices, and can ask for all of them by the number that it knows.
+ */
+export class Announcements {
+  readonly #services: AnnouncementServices
+  readonly #accounts = new Map<string, Account>()
+  readonly #steps = new Map<string, NumberedStep>()
+  readonly #forgetting = new Set<NodeJS.Timeout>()
+
+  constructor(services: AnnouncementServices) {
+    this.#services = services
+  }
+
+  noteTick(tick: ConnectionTick): void {
+    const { id, accountId } = tick.instance
+    const account = this.#count(accountId)
+    if (tick.kind === 'changed') {
+      account.changed.add(id)
+      return
+    }
+    const passing = { number: account.number, tick }
+    account.unannounced.push(passing)
+    account.passings.push(passing)
+    if (account.passings.length > MAX_PASSINGS) account.passings.shift()
+    if (tick.kind === 'removed') this.#steps.delete(id)
+  }
+
+  noteStep({ id, accountId }: Instance, step: PairingStep): void {
+    const account = this.#count(accountId)
+    const numbered = { number: account.number, step }
+    account.changed.add(id)
+    this.#steps.set(id, numbered)
+    if (!isOutcome(step)) return
+    // Kept for a while for those who have missed it, since the attempt that it ended is not there to be asked any more.
+    const timer = setTimeout(() => {
+      this.#forgetting.delete(timer)
+      if (this.#steps.get(id) === numbered) this.#steps.delete(id)
+    }, KEEP_OUTCOME_MS).unref()
+    this.#forgetting.add(timer)
+  }
+
+  /** The truth about some accounts: in full where something has changed since the number that is known. */
+  statesOf({ accounts }: StatesRequest): Record<string, AccountStates> {
+    const listed = this.#services.sessions.list(new Set(Object.keys(accounts)))
+    const byAccount = groupBy(listed, accountIdOf)
+    const states: Record<string, AccountStates> = {}
+    for (const [accountId, known] of Object.entries(accounts)) {
+      const { number = 0, passings = [] } = this.#accounts.get(accountId) ?? {}
+      const sessions = byAccount.get(accountId) ?? []
+      states[accountId] =
+        known === number
+          ? { number, observed: observedOf(sessions) }
+          : {
+              number,
+              told: sessions.map((session) => this.#withStep(session)),
+              passings: known === null ? [] : passings.filter((passing) => passing.number > known),
+            }
+    }
+    return states
+  }
+
+  /** A session of this node as others are told of it; null when it has none of the instance. */
+  toldOf(instanceId: string): Told | null {
+    const session = this.#services.sessions.find(instanceId)
+    return session && this.#withStep(session)
+  }
+
+  /** What has not been announced yet is by now, as for an end of the process. */
+  close(): void {
+    for (const [accountId, account] of this.#accounts) {
+      if (!account.timer) continue
+      clearTimeout(account.timer)
+      this.#announce(accountId, account)
+    }
+    for (const timer of this.#forgetting) clearTimeout(timer)
+  }
+
+  #count(accountId: string): Account {
+    const account = this.#accounts.get(accountId) ?? {
+      number: 0,
+      announced: 0,
+      changed: new Set(),
+      passings: [],
+      unannounced: [],
+      timer: undefined,
+    }
+    this.#accounts.set(accountId, account)
+    account.number++
+    account.timer ??= setTimeout(() => this.#announce(accountId, account), WINDOW_MS)
+    return account
+  }
+
+  #announce(accountId: string, account: Account): void {
+    account.timer = undefined
+    const { number, announced: before, changed, unannounced: passings } = account
+    account.announced = number
+    account.changed = new Set()
+    account.unannounced = []
+    const from = this.#services.self()
+    if (!from) return
+    const told = [...changed].flatMap((id) => this.toldOf(id) ?? [])
+    this.#services.bus.publish(accountId, { from, before, number, told, passings })
+  }
+
+  #withStep({ instance, status, step }: SessionHere): Told {
+    const numbered = this.#steps.get(instance.id)
+    const isTold = numbered && (step !== null || isOutcome(numbered.step))
+    return { instance, status, step: isTold ? numbered : null }
+  }
+}
+
+const accountIdOf = ({ instance }: SessionHere) => instance.accountId
+
+const observedOf = (sessions: readonly SessionHere[]): Record<string, number> =>
+  Object.fromEntries(
+    sessions.flatMap(({ instance, status }) => (status.observedAt ? [[instance.id, status.observedAt.getTime()]] : [])),
+  )
+
+function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {
+  const groups = new Map<string, Item[]>()
+  for (const item of items) {
+    const key = keyOf(item)
+    const group = groups.get(key)
+    if (group) group.push(item)
+    else groups.set(key, [item])
+  }
+  return groups
+}

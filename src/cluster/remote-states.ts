@@ -1,0 +1,406 @@
+import { reasonOf } from '../connection/reasons.ts'
+import { statusAtRest } from '../connection/rest.ts'
+import type { ConnectionStatus } from '../connection/state.ts'
+import type { ConnectionTick } from '../connection/tick.ts'
+import type { Topics } from '../events.ts'
+import type { Instance } from '../instance/queries.ts'
+import type { Logger } from '../logger.ts'
+import { isOutcome } from '../pairing/feed.ts'
+import type { PairingStep } from '../pairing/step.ts'
+import type { Bus } from './bus.ts'
+import { CoalescedReading } from './coalesced-reading.ts'
+import type { NodeRef, Ownership, PeerNode, Peers } from './node.ts'
+import type { Announcement, StatesAnswer, StatesRequest, Told } from './wire.ts'
+
+/** How often peers are asked what was missed: without the bus that is all that streams hear of other nodes. */
+const LOOK_EVERY_MS = 2_000
+/** What a peer has said no longer ago than this counts as the truth while the bus is up. */
+const FRESH_MS = 5_000
+/** A link of a node that has not been heard of for so long is not called open any more. */
+const DOUBT_MS = 10_000
+/** An account that nobody asks for and nobody listens to is forgotten. */
+const FORGET_MS = 5 * 60_000
+const ACCOUNTS_PER_READING = 500
+/** Burials that are remembered, so that what a dead node has sent last is not taken for news. */
+const MAX_BURIED = 1_000
+const SEQUENCES_PER_EPOCH = 2 ** 32
+
+export type RemoteStatesServices = {
+  /** This node's id: what it tells itself is not news. */
+  selfId: string
+  bus: Bus
+  peers: Peers
+  /** @throws when the peer does not answer in time */
+  readStates(peer: PeerNode, request: StatesRequest): Promise<StatesAnswer>
+  /** @throws when the database is away */
+  readOwners(accountIds: readonly string[]): Promise<Ownership[]>
+  /** Whether this node runs the session itself, and knows better. */
+  isHere(instanceId: string): boolean
+  connectionTicks: Topics<ConnectionTick>
+  pairingSteps: Topics<PairingStep>
+  logger: Logger
+  /** A clock that no one sets, in ms. */
+  now?: () => number
+}
+
+/** What a node has told of a session. `heardAt`: when it was known to be so at the latest. */
+type Entry = { node: NodeRef; told: Told; heardAt: number }
+
+type Account = {
+  /** By node id: up to which number its announcements are known. */
+  numbers: Map<string, number>
+  instanceIds: Set<string>
+  /** By instance: the epoch that the database had for it when the account was looked at first, and whether anybody owned it. */
+  owners: Map<string, Ownership>
+  askedAt: number
+  /** Resolves when it has been read once. */
+  opening: Promise<void> | null
+}
+
+/** A peer, and how well it can be asked. `confirmedAt`: when it was last known to run its sessions. */
+type Contact = { node: NodeRef; confirmedAt: number; isReachable: boolean; reading: CoalescedReading | null }
+
+/**
+ * The sessions of other nodes, as far as somebody here asks for their accounts. Announcements keep it current; the truth is
+ * read from the peers when an account is asked for first, when an announcement was missed, and while the bus is away.
+ * Of an instance only what has a higher sequence is taken, so that nobody is told anything older than what he knows.
+ */
+export class RemoteStates {
+  readonly #services: RemoteStatesServices
+  readonly #now: () => number
+  readonly #entries = new Map<string, Entry>()
+  readonly #accounts = new Map<string, Account>()
+  readonly #contacts = new Map<string, Contact>()
+  readonly #buried = new Set<string>()
+  readonly #startedAt = new Date()
+  readonly #stopListening: () => void
+  readonly #looking: NodeJS.Timeout
+
+  constructor(services: RemoteStatesServices) {
+    this.#services = services
+    this.#now = services.now ?? (() => performance.now())
+    services.bus.listen({
+      onMessage: (accountId, announcement) => this.#hear(accountId, announcement),
+      onUp: () => void this.#readAll(),
+      onDown: () => {},
+    })
+    this.#stopListening = services.peers.onChange(({ come, gone }) => {
+      for (const peer of gone) this.#bury(peer)
+      if (this.#accounts.size > 0) for (const peer of come) void this.#read(peer, this.#accounts.keys())
+    })
+    this.#looking = setInterval(() => void this.look(), LOOK_EVERY_MS).unref()
+  }
+
+  /** Resolves when what is known of an account is the truth; undefined when it is already. */
+  prepare(accountId: string): Promise<void> | undefined {
+    const account = this.#accounts.get(accountId)
+    if (!account) return this.#open(accountId)
+    account.askedAt = this.#now()
+    if (account.opening) return account.opening
+    const asked = this.#reachable().filter((peer) => !this.#services.bus.isUp || !this.#isFresh(peer))
+    if (asked.length === 0) return undefined
+    return Promise.all(asked.map((peer) => this.#read(peer, [accountId]))).then(nothing)
+  }
+
+  /** The last that is known of an instance whose session is not here; null for an account that nobody has prepared. */
+  statusOf(instance: Instance): ConnectionStatus | null {
+    const entry = this.#entries.get(instance.id)
+    if (entry)
+      return this.#isDoubtful(entry) ? movedAway(entry.told.status, entry.told.status.sequence) : entry.told.status
+    const account = this.#accounts.get(instance.accountId)
+    if (!account || account.opening) return null
+    const { epoch = 0, node = null } = account.owners.get(instance.id) ?? {}
+    const status = statusAtRest(instance, this.#startedAt, sequenceIn(epoch, node ? 0 : LAST))
+    return status.reason?.code === 'UNKNOWN' ? { ...status, reason: reasonOf('HANDOVER') } : status
+  }
+
+  /** What a running pairing elsewhere offers. */
+  stepOf(instanceId: string): PairingStep | null {
+    const step = this.#entries.get(instanceId)?.told.step?.step
+    return step && !isOutcome(step) ? step : null
+  }
+
+  /** Whether news of an account from other nodes come late, or not at all. */
+  isDelayed(): boolean {
+    const peers = this.#services.peers.list()
+    if (peers.length === 0) return false
+    return !this.#services.bus.isUp || peers.some((peer) => this.#now() - this.#contact(peer).confirmedAt > DOUBT_MS)
+  }
+
+  /** Takes what an owner has answered to a command. */
+  learn(node: NodeRef, told: Told): void {
+    if (this.#accounts.has(told.instance.accountId)) this.#take(node, told, this.#now())
+  }
+
+  /** A session has left this node; the last that was told of it here stays known. */
+  noteReleased(node: NodeRef, instance: Instance, status: ConnectionStatus): void {
+    if (!this.#accounts.has(instance.accountId)) return
+    const heardAt = this.#now()
+    this.#keep({ node, told: { instance, status, step: null }, heardAt })
+    this.#end(instance.id)
+  }
+
+  /** The instance was deleted. */
+  forget({ id, accountId }: Instance): void {
+    const account = this.#accounts.get(accountId)
+    this.#entries.delete(id)
+    account?.instanceIds.delete(id)
+    account?.owners.delete(id)
+  }
+
+  /** Asks all peers what was missed, and forgets what nobody asks for. */
+  async look(): Promise<void> {
+    for (const [accountId, { askedAt }] of this.#accounts) {
+      if (this.#now() - askedAt < FORGET_MS) continue
+      if (!this.#services.connectionTicks.isListenedTo(accountId)) this.#unwatch(accountId)
+    }
+    if (this.#accounts.size > 0) await this.#readAll()
+  }
+
+  close(): void {
+    clearInterval(this.#looking)
+    this.#stopListening()
+    this.#accounts.clear()
+    this.#entries.clear()
+  }
+
+  // Accounts.
+
+  #open(accountId: string): Promise<void> {
+    const account: Account = {
+      numbers: new Map(),
+      instanceIds: new Set(),
+      owners: new Map(),
+      askedAt: this.#now(),
+      opening: null,
+    }
+    this.#accounts.set(accountId, account)
+    const open = async () => {
+      // Listened to before it is read, so that nothing between is lost.
+      await this.#services.bus.subscribe(accountId)
+      await Promise.all([
+        this.#readOwners(accountId, account),
+        ...this.#reachable().map((peer) => this.#read(peer, [accountId])),
+      ])
+      account.opening = null
+    }
+    account.opening = open()
+    return account.opening
+  }
+
+  async #readOwners(accountId: string, account: Account): Promise<void> {
+    try {
+      const owners = await this.#services.readOwners([accountId])
+      for (const owner of owners) account.owners.set(owner.instanceId, owner)
+    } catch (error) {
+      // What is asked for next needs the database, too, and fails there; the next question opens the account anew.
+      if (this.#accounts.get(accountId) === account) this.#unwatch(accountId)
+      throw error
+    }
+  }
+
+  #unwatch(accountId: string): void {
+    const account = this.#accounts.get(accountId)
+    for (const instanceId of account?.instanceIds ?? []) this.#entries.delete(instanceId)
+    this.#accounts.delete(accountId)
+    this.#services.bus.unsubscribe(accountId)
+  }
+
+  // What is heard.
+
+  #hear(accountId: string, { from, before, number, told, passings }: Announcement): void {
+    const account = this.#accounts.get(accountId)
+    if (!account || from.id === this.#services.selfId || this.#isBuried(from)) return
+    const known = account.numbers.get(from.id)
+    if (known !== undefined && number <= known) return
+    this.#contact(from)
+    for (const session of told) this.#take(from, session, this.#now(), known)
+    for (const { tick } of passings) this.#pass(tick)
+    if (known !== undefined && before <= known) account.numbers.set(from.id, number)
+    else void this.#readIfListed(from, accountId)
+  }
+
+  /** Takes one session as a node tells of it, if that is news. */
+  #take(node: NodeRef, told: Told, heardAt: number, known?: number): void {
+    if (this.#isBuried(node)) return
+    const { instance, status } = told
+    const before = this.#entries.get(instance.id)
+    const rise = before ? status.sequence - before.told.status.sequence : 1
+    if (rise < 0) return
+    // Of two tellings of the same, the one that was heard of its link last.
+    const isNewerStep = told.step === null || known === undefined || told.step.number > known
+    const step = isNewerStep ? told.step : (before?.told.step ?? null)
+    this.#keep({ node, told: { ...told, step }, heardAt: Math.max(heardAt, before?.heardAt ?? 0) })
+    if (this.#services.isHere(instance.id)) return
+    if (told.step && known !== undefined && told.step.number > known) {
+      this.#services.pairingSteps.publish(instance.id, told.step.step)
+    }
+    if (rise > 0) this.#services.connectionTicks.publish(instance.accountId, { kind: 'changed', instance })
+  }
+
+  #keep(entry: Entry): void {
+    const { id, accountId } = entry.told.instance
+    this.#entries.set(id, entry)
+    this.#accounts.get(accountId)?.instanceIds.add(id)
+  }
+
+  /** An instance that came or went; told twice it does no harm. */
+  #pass(tick: Exclude<ConnectionTick, { kind: 'changed' }>): void {
+    if (tick.kind === 'removed') this.forget(tick.instance)
+    this.#services.connectionTicks.publish(tick.instance.accountId, tick)
+  }
+
+  // What is asked.
+
+  #contact(node: NodeRef): Contact {
+    const present = this.#contacts.get(node.id)
+    if (present && present.node.epoch >= node.epoch) return present
+    const contact: Contact = { node, confirmedAt: this.#now(), isReachable: true, reading: present?.reading ?? null }
+    this.#contacts.set(node.id, contact)
+    return contact
+  }
+
+  #reachable(): PeerNode[] {
+    return this.#services.peers.list().filter((peer) => peer.address !== null && this.#contact(peer).isReachable)
+  }
+
+  #isFresh(peer: PeerNode): boolean {
+    return this.#now() - this.#contact(peer).confirmedAt < FRESH_MS
+  }
+
+  async #readAll(): Promise<void> {
+    await Promise.all(this.#services.peers.list().map((peer) => this.#read(peer, this.#accounts.keys())))
+  }
+
+  async #readIfListed({ id }: NodeRef, accountId: string): Promise<void> {
+    const peer = this.#services.peers.list().find((listed) => listed.id === id)
+    if (peer) await this.#read(peer, [accountId])
+  }
+
+  async #read(peer: PeerNode, accountIds: Iterable<string>): Promise<void> {
+    if (peer.address === null) return
+    const contact = this.#contact(peer)
+    contact.reading ??= new CoalescedReading((keys) => this.#readNow(peer.id, [...keys]))
+    await contact.reading.ask(accountIds)
+  }
+
+  async #readNow(nodeId: string, accountIds: readonly string[]): Promise<void> {
+    const peer = this.#services.peers.list().find(({ id }) => id === nodeId)
+    if (!peer) return
+    for (let start = 0; start < Math.max(1, accountIds.length); start += ACCOUNTS_PER_READING) {
+      const isRead = await this.#readSome(peer, accountIds.slice(start, start + ACCOUNTS_PER_READING))
+      if (!isRead) return
+    }
+  }
+
+  async #readSome(peer: PeerNode, accountIds: readonly string[]): Promise<boolean> {
+    const askedAt = this.#now()
+    const numberOf = (accountId: string) => this.#accounts.get(accountId)?.numbers.get(peer.id) ?? null
+    try {
+      const request = { accounts: Object.fromEntries(accountIds.map((id) => [id, numberOf(id)])) }
+      const answer = await this.#services.readStates(peer, request)
+      Object.assign(this.#contact(answer.from), { confirmedAt: askedAt, isReachable: true })
+      this.#adopt(answer, askedAt)
+      return true
+    } catch (error) {
+      this.#contact(peer).isReachable = false
+      this.#services.logger.debug({ node: peer.id, err: error }, 'a node did not tell its states')
+      return false
+    }
+  }
+
+  #adopt({ from, accounts }: StatesAnswer, askedAt: number): void {
+    for (const [accountId, { number, told, passings = [], observed = {} }] of Object.entries(accounts)) {
+      const account = this.#accounts.get(accountId)
+      if (!account || this.#isBuried(from)) continue
+      const known = account.numbers.get(from.id)
+      for (const { tick, number: passed } of passings) if (known === undefined || passed > known) this.#pass(tick)
+      if (told) {
+        for (const session of told) this.#take(from, session, askedAt, known)
+        this.#endMissing(account, from, new Set(told.map(({ instance }) => instance.id)), askedAt)
+      }
+      for (const [instanceId, at] of Object.entries(observed)) this.#observe(instanceId, from, new Date(at))
+      if (known === undefined || number > known) account.numbers.set(from.id, number)
+    }
+  }
+
+  /** The link was heard from, without any change. */
+  #observe(instanceId: string, node: NodeRef, observedAt: Date): void {
+    const entry = this.#entries.get(instanceId)
+    if (!entry || !isSame(entry.node, node)) return
+    const { status } = entry.told
+    if (status.observedAt && status.observedAt < observedAt) {
+      entry.told = { ...entry.told, status: { ...status, observedAt } }
+    }
+  }
+
+  // Ends of sessions that nobody tells of.
+
+  /** A node's whole truth does not have them any more. */
+  #endMissing(account: Account, node: NodeRef, present: ReadonlySet<string>, askedAt: number): void {
+    for (const instanceId of account.instanceIds) {
+      const entry = this.#entries.get(instanceId)
+      if (entry && isSame(entry.node, node) && !present.has(instanceId) && entry.heardAt < askedAt)
+        this.#end(instanceId)
+    }
+  }
+
+  #bury(node: NodeRef): void {
+    this.#buried.add(keyOf(node))
+    for (const oldest of this.#buried) {
+      if (this.#buried.size <= MAX_BURIED) break
+      this.#buried.delete(oldest)
+    }
+    for (const [instanceId, entry] of this.#entries) if (isSame(entry.node, node)) this.#end(instanceId)
+    const contact = this.#contacts.get(node.id)
+    if (contact && isSame(contact.node, node)) this.#contacts.delete(node.id)
+  }
+
+  #isBuried(node: NodeRef): boolean {
+    return this.#buried.has(keyOf(node))
+  }
+
+  /** Nobody runs it for the moment. What is told of it by its next owner has a higher epoch. */
+  #end(instanceId: string): void {
+    const entry = this.#entries.get(instanceId)
+    if (!entry) return
+    const { instance, status, step } = entry.told
+    if (isLive(status)) {
+      const ended = movedAway(status, sequenceIn(epochOf(status.sequence), LAST))
+      entry.told = { instance, status: ended, step: null }
+      if (this.#services.isHere(instanceId)) return
+      this.#services.connectionTicks.publish(instance.accountId, { kind: 'changed', instance })
+      if (step && !isOutcome(step.step)) {
+        this.#services.pairingSteps.publish(instanceId, { kind: 'failed', reason: reasonOf('HANDOVER') })
+      }
+    }
+  }
+
+  #isDoubtful({ node, told }: Entry): boolean {
+    if (!isLive(told.status)) return false
+    const contact = this.#contacts.get(node.id)
+    return !contact || this.#now() - contact.confirmedAt > DOUBT_MS
+  }
+}
+
+const nothing = () => {}
+const keyOf = ({ id, epoch }: NodeRef) => `${id} ${epoch}`
+const isSame = (one: NodeRef, other: NodeRef) => one.id === other.id && one.epoch === other.epoch
+const isLive = ({ state }: ConnectionStatus) => state === 'connected' || state === 'connecting'
+
+/** The last sequence of an epoch. */
+const LAST = SEQUENCES_PER_EPOCH - 1
+const sequenceIn = (epoch: number, changes: number) => epoch * SEQUENCES_PER_EPOCH + changes
+const epochOf = (sequence: number) => Math.floor(sequence / SEQUENCES_PER_EPOCH)
+
+/** A link whose node is gone, or cannot be asked. */
+const movedAway = (status: ConnectionStatus, sequence: number): ConnectionStatus => ({
+  ...status,
+  state: 'disconnected',
+  presenceStatus: 'unavailable',
+  displayStatus: 'Disconnected',
+  since: status.state === 'disconnected' ? status.since : new Date(),
+  observedAt: null,
+  reason: reasonOf('HANDOVER'),
+  sequence,
+})

@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { listenForPeers, type PeerHandlers } from '../src/cluster/peer-server.ts'
+import { createPeerClient } from '../src/cluster/peers.ts'
+import { clusterSecretsOf } from '../src/cluster/secrets.ts'
+import type { CommandRequest } from '../src/cluster/wire.ts'
+import { GatewayError } from '../src/errors.ts'
+import type { Instance } from '../src/instance/queries.ts'
+import { NotOwner } from '../src/session/remote.ts'
+import { silentLogger } from './silent-logger.ts'
+
+const [KEY, OTHER_KEY] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
+const bearersOf = (current: Buffer, previous: Buffer | null = null) => clusterSecretsOf({ current, previous }).bearers
+const NODE = { id: randomUUID(), epoch: 1 }
+
+const instance: Instance = {
+  id: randomUUID(),
+  accountId: randomUUID(),
+  name: 'createdAt',
+  createdAt: new Date(5),
+  updatedAt: new Date(6),
+  desiredState: 'connected',
+  numberJid: null,
+  pairedAt: new Date(7),
+  loggedOutAt: null,
+  stopReason: null,
+  stopWhatsappCode: null,
+  stoppedAt: null,
+}
+const connect: CommandRequest = { instance, order: { kind: 'connect', phoneNumber: '15550001111' } }
+
+const open = async (handlers: Partial<PeerHandlers> = {}, bearers = bearersOf(KEY)) => {
+  const server = await listenForPeers(
+    {
+      states: () => ({ from: NODE, accounts: {} }),
+      command: async ({ instance: found }) => ({ from: NODE, instance: found, told: null }),
+      take: async () => {},
+      ...handlers,
+    },
+    { nodeId: NODE.id, address: { host: '127.0.0.1', port: 0 }, bearers, logger: silentLogger },
+  )
+  onTestFinished(() => server.close())
+  return { ...NODE, address: server.address }
+}
+
+describe('a node that is asked by another', () => {
+  const client = createPeerClient(bearersOf(KEY))
+
+  test('is given orders with the instance as it is, and answers with it', async () => {
+    const asked: CommandRequest[] = []
+    const node = await open({
+      command: async (request) => {
+        asked.push(request)
+        return { from: NODE, instance: request.instance, told: null }
+      },
+    })
+    expect(await client.command(node, connect)).toEqual({ from: NODE, instance, told: null })
+    expect(asked).toEqual([connect])
+  })
+
+  test('passes its refusals on as they are', async () => {
+    const node = await open({
+      command: async () => {
+        throw new GatewayError('CONFLICT', 'Never paired', { retryAfter: 3 })
+      },
+    })
+    await expect(client.command(node, connect)).rejects.toMatchObject({
+      code: 'CONFLICT',
+      message: 'Never paired',
+      details: { retryAfter: 3 },
+    })
+  })
+
+  test('says when an instance is not its own, or when it is not the node that was meant', async () => {
+    const node = await open({
+      command: async () => {
+        throw new NotOwner()
+      },
+    })
+    await expect(client.command(node, connect)).rejects.toBeInstanceOf(NotOwner)
+    await expect(client.command({ ...node, id: randomUUID() }, connect)).rejects.toBeInstanceOf(NotOwner)
+  })
+
+  test('answers nobody without the bearer', async () => {
+    const node = await open()
+    for (const authorization of [undefined, 'Bearer', `Bearer ${bearersOf(OTHER_KEY)[0]}`, bearersOf(KEY)[0]]) {
+      const answer = await fetch(`http://${node.address}/states`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...(authorization && { authorization }) },
+        body: JSON.stringify({ to: NODE.id, accounts: {} }),
+      })
+      expect(answer.status).toBe(401)
+      expect(await answer.text()).toBe('{}')
+    }
+    await expect(createPeerClient(bearersOf(OTHER_KEY)).readStates(node, { accounts: {} })).rejects.toThrow('401')
+  })
+
+  test('understands nodes that have the key before its own, and nodes that have the next one', async () => {
+    const ahead = await open({}, bearersOf(OTHER_KEY, KEY))
+    expect(await client.readStates(ahead, { accounts: {} })).toEqual({ from: NODE, accounts: {} })
+    const behind = await open()
+    const clientAhead = createPeerClient(bearersOf(OTHER_KEY, KEY))
+    expect(await clientAhead.readStates(behind, { accounts: {} })).toEqual({ from: NODE, accounts: {} })
+  })
+
+  test('refuses what has not the right form, and does nothing', async () => {
+    let isAsked = false
+    const node = await open({
+      command: async (request) => {
+        isAsked = true
+        return { from: NODE, instance: request.instance, told: null }
+      },
+    })
+    const order = { kind: 'explode' } as never
+    await expect(client.command(node, { instance, order })).rejects.toMatchObject({ code: 'INTERNAL_SERVER_ERROR' })
+    expect(isAsked).toBe(false)
+  })
+})
+
+describe('a node that cannot be reached', () => {
+  const client = createPeerClient(bearersOf(KEY))
+
+  test('is told as a service that is away for a moment', async () => {
+    const closed = createServer()
+    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve))
+    const address = `127.0.0.1:${(closed.address() as AddressInfo).port}`
+    await new Promise((resolve) => closed.close(resolve))
+    await expect(client.command({ ...NODE, address }, connect)).rejects.toMatchObject({
+      code: 'SERVICE_UNAVAILABLE',
+      details: { retryAfter: 5 },
+      message: expect.stringContaining('cannot be reached'),
+    })
+  })
+
+  test('is not waited for any longer than the deadline', async () => {
+    const mute = createServer(() => {})
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => {
+      mute.closeAllConnections()
+      mute.close()
+    })
+    const address = `127.0.0.1:${(mute.address() as AddressInfo).port}`
+    const startedAt = performance.now()
+    await expect(client.readStates({ ...NODE, address }, { accounts: {} })).rejects.toThrow('timeout')
+    expect(performance.now() - startedAt).toBeLessThan(4_000)
+  })
+})
