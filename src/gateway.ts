@@ -7,6 +7,9 @@ import { MergedTicks } from './connection/merged-ticks.ts'
 import { openDatabase } from './db/database.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
 import type { Logger } from './logger.ts'
+import { Metrics } from './metrics.ts'
+import { serveMetrics } from './metrics-server.ts'
+import { tellOfLimiter, tellOfSessions } from './node-metrics.ts'
 import type { CommandTools } from './operator/commands.ts'
 import { serveCommands } from './operator/socket.ts'
 import { createRateLimiter } from './rate-limit.ts'
@@ -17,6 +20,7 @@ import { listen } from './server.ts'
 import type { Services } from './services.ts'
 import type { LinkTimings } from './session/link.ts'
 import { SessionRegistry } from './session/registry.ts'
+import { openSharedPlaces } from './shared-places.ts'
 import { StreamSlots } from './token/stream-slots.ts'
 import { trackTokenUsage } from './token/usage.ts'
 import { watchTokens } from './token/watch.ts'
@@ -24,6 +28,8 @@ import { watchTokens } from './token/watch.ts'
 export type Gateway = {
   /** Where it listens, e.g. `http://127.0.0.1:4000`. */
   url: string
+  /** Where it tells its metrics; null: nowhere. */
+  metricsUrl: string | null
   firstContact: FirstContact
   services: Services
   /** Lets running requests finish, then closes everything that was opened. */
@@ -48,6 +54,7 @@ export async function startGateway(
   const close = async () => {
     for (const closers of [front, middle, back]) await Promise.all(closers.splice(0).map((closeOne) => closeOne()))
   }
+  const metrics = new Metrics()
   try {
     const database = await openDatabase({ ...config, logger, onStatement })
     back.push(database.close)
@@ -85,13 +92,22 @@ export async function startGateway(
     const tokenUsage = trackTokenUsage(db, logger)
     middle.push(tokenUsage.close)
 
+    const shared = config.redisUrl && (await openSharedPlaces(config.redisUrl, { liveNodes: () => 1, logger }))
+    if (shared) back.push(async () => shared.close())
+    const limiter = createRateLimiter(config.rateLimitPerMinute, {
+      shared: shared || null,
+      onShare: metrics.counter('rate_limit_share_total', 'Requests that were counted by this node within its share'),
+    })
+    tellOfSessions(metrics, sessions)
+    tellOfLimiter(metrics, limiter)
+
     const services: Services = {
       config,
       db,
       readModel,
       sessions,
       connectionTicks: new MergedTicks(sessions.connectionTicks),
-      limiter: createRateLimiter(config.rateLimitPerMinute),
+      limiter,
       logger,
       sealer,
       lookUpToken: (token) => readModel.findToken(token),
@@ -109,8 +125,14 @@ export async function startGateway(
     if (!(await sessions.start({ restores: true }))) {
       logger.info('another process runs the sessions; this one takes over when that one is gone')
     }
-    logger.info({ url: server.url }, 'listening')
-    return { url: server.url, firstContact, services, close }
+    let metricsUrl: string | null = null
+    if (config.metricsPort !== null) {
+      const serving = await serveMetrics(metrics, { host: config.host, port: config.metricsPort, logger })
+      back.push(serving.close)
+      metricsUrl = serving.url
+    }
+    logger.info({ url: server.url, metricsUrl }, 'listening')
+    return { url: server.url, metricsUrl, firstContact, services, close }
   } catch (error) {
     await close()
     throw error

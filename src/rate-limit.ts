@@ -1,5 +1,6 @@
 import { getGraphQLRateLimiter, type Store } from 'graphql-rate-limit'
 import { GatewayError } from './errors.ts'
+import type { SharedPlaces } from './shared-places.ts'
 import { type Reservation, SlidingLogs } from './sliding-log.ts'
 
 const WINDOW_MS = 60_000
@@ -11,6 +12,8 @@ const MAX_ANONYMOUS = 600
 const MAX_CREATIONS = 20
 /** Addresses remembered at most, since a guesser may have any number of them. */
 const MAX_ADDRESSES = 100_000
+/** Seconds that somebody who wants to pair is asked to wait while nodes count by themselves. */
+const PAIRING_RETRY_SECONDS = 5
 
 /** A bucket as its owner may see it. */
 export type Budget = {
@@ -22,7 +25,17 @@ export type Budget = {
   resetAt: Date
 }
 
-export type Charge = { granted: boolean; budget: Budget; retryAfterSeconds: number }
+export type Charge = {
+  granted: boolean
+  budget: Budget
+  /** Until at least one more request is possible: `resetAt`, by no clock of ours. */
+  resetAfterSeconds: number
+  retryAfterSeconds: number
+}
+
+/** Who counts: this node alone, Redis for all nodes, or this node within its share while Redis is away. */
+export const LIMITER_MODES = ['alone', 'shared', 'share'] as const
+export type LimiterMode = (typeof LIMITER_MODES)[number]
 
 export type RateLimiter = {
   /** Counts `requests` against a principal's minute: all of them or, when they do not fit, none. */
@@ -33,60 +46,90 @@ export type RateLimiter = {
   chargeAnonymous(address: string, requests: number): Promise<Charge>
   /** Counts one failed authentication against a client address; a valid token is never asked about. */
   chargeFailure(address: string): Promise<Charge>
+  mode(): LimiterMode
 }
 
 /**
  * Rate limits on graphql-rate-limit. Its read and its write are two steps, which loses count under concurrency, so the
  * store reserves atomically while it is read, and writing is left out.
+ * @param shared what all nodes count in; absent: this is the only node
+ * @param onShare told of each request that this node's own share decided on
  */
-export function createRateLimiter(perMinute: number, now?: () => number): RateLimiter {
-  const clock = now && { now }
-  const principals = new SlidingLogs(perMinute, WINDOW_MS, { ...clock })
-  const creations = new SlidingLogs(MAX_CREATIONS, WINDOW_MS, { ...clock })
-  const strangers = new SlidingLogs(MAX_ANONYMOUS, WINDOW_MS, { ...clock, maxKeys: MAX_ADDRESSES })
-  const addresses = new SlidingLogs(MAX_FAILURES, WINDOW_MS, { ...clock, maxKeys: MAX_ADDRESSES })
+export function createRateLimiter(
+  perMinute: number,
+  { now, shared, onShare }: { now?: () => number; shared?: SharedPlaces | null; onShare?: () => void } = {},
+): RateLimiter {
+  const createBucket = (name: string, limit: number, maxKeys?: number): Bucket => {
+    const own = new SlidingLogs(shared ? () => shared.shareOf(limit) : limit, WINDOW_MS, {
+      ...(now && { now }),
+      ...(maxKeys && { maxKeys }),
+    })
+    if (!shared) return { limit, reserve: (key, places) => own.reserve(key, places) }
+    return {
+      limit,
+      reserve: async (key, places) => {
+        const reservation = await shared.reserve(`${name}:${key}`, places, limit, WINDOW_MS)
+        if (reservation) return reservation
+        onShare?.()
+        return own.reserve(key, places)
+      },
+    }
+  }
+  const principals = createBucket('requests', perMinute)
+  const creations = createBucket('creations', MAX_CREATIONS)
+  const strangers = createBucket('anonymous', MAX_ANONYMOUS, MAX_ADDRESSES)
+  const addresses = createBucket('failures', MAX_FAILURES, MAX_ADDRESSES)
   return {
-    charge: (principal, requests) => charge(principals, perMinute, principal, requests),
-    chargeCreation: (principal) => charge(creations, MAX_CREATIONS, principal, 1),
-    chargeAnonymous: (address, requests) => charge(strangers, MAX_ANONYMOUS, address, requests),
-    chargeFailure: (address) => charge(addresses, MAX_FAILURES, address, 1),
+    charge: (principal, requests) => charge(principals, principal, requests),
+    chargeCreation: (principal) => charge(creations, principal, 1),
+    chargeAnonymous: (address, requests) => charge(strangers, address, requests),
+    chargeFailure: (address) => charge(addresses, address, 1),
+    mode: () => (shared ? (shared.isAway() ? 'share' : 'shared') : 'alone'),
   }
 }
 
-async function charge(logs: SlidingLogs, limit: number, key: string, places: number): Promise<Charge> {
-  const store = new ReservingStore(logs, places)
+/** At most `limit` places per key in any minute. */
+type Bucket = {
+  readonly limit: number
+  reserve(key: string, places: number): Reservation | Promise<Reservation>
+}
+
+async function charge(bucket: Bucket, key: string, places: number): Promise<Charge> {
+  const store = new ReservingStore(bucket, places)
   const limiter = getGraphQLRateLimiter({ identifyContext: () => key, store })
   // max: 1 because the store answers with one stamp for "refused" and none for "granted", which costs the same at any limit.
   const refusal = await limiter(
     { parent: null, args: {}, context: {}, info: { fieldName: 'request' } as never },
     { max: 1, window: '60s', uncountRejected: true },
   )
-  return describe(store.reservation, limit, refusal === undefined)
+  return describe(store.reservation, bucket.limit, refusal === undefined)
 }
 
 /** One per call, so that what is told about the bucket comes from the same look at it. */
 class ReservingStore implements Store {
   reservation!: Reservation
-  readonly #logs: SlidingLogs
+  readonly #bucket: Bucket
   readonly #places: number
 
-  constructor(logs: SlidingLogs, places: number) {
-    this.#logs = logs
+  constructor(bucket: Bucket, places: number) {
+    this.#bucket = bucket
     this.#places = places
   }
 
-  getForIdentity({ contextIdentity }: { contextIdentity: string }): number[] {
-    this.reservation = this.#logs.reserve(contextIdentity, this.#places)
+  async getForIdentity({ contextIdentity }: { contextIdentity: string }): Promise<number[]> {
+    this.reservation = await this.#bucket.reserve(contextIdentity, this.#places)
     return this.reservation.granted ? [] : [Date.now()]
   }
 
   setForIdentity(): void {}
 }
 
-function describe({ remaining, nextFreeMs, retryAfterMs }: Reservation, limit: number, granted: boolean): Charge {
+function describe(reservation: Reservation, limit: number, granted: boolean): Charge {
+  const { remaining, nextFreeMs, retryAfterMs, at = Date.now() } = reservation
   return {
     granted,
-    budget: { limit, remaining, resetAt: new Date(Math.ceil((Date.now() + nextFreeMs) / 1000) * 1000) },
+    budget: { limit, remaining, resetAt: new Date(Math.ceil((at + nextFreeMs) / 1000) * 1000) },
+    resetAfterSeconds: Math.ceil(nextFreeMs / 1000),
     retryAfterSeconds: Math.max(1, Math.ceil(retryAfterMs / 1000)),
   }
 }
@@ -98,3 +141,11 @@ export const rateLimited = ({ budget, retryAfterSeconds }: Charge): GatewayError
     remaining: budget.remaining,
     resetAt: budget.resetAt.toISOString(),
   })
+
+/** A new pairing may cost its owner the number, so it is not opened on a count that may be wrong. */
+export const pairingClosed = (): GatewayError =>
+  new GatewayError(
+    'SERVICE_UNAVAILABLE',
+    'New pairings are closed for a moment, because the rate limit that all nodes share cannot be reached. Try again in a few seconds',
+    { retryAfter: PAIRING_RETRY_SECONDS },
+  )

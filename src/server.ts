@@ -1,7 +1,7 @@
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import type { App } from './app.ts'
+import { bind } from './http/bind.ts'
 import { prepareDrain } from './http/drain.ts'
 import { isWebSocketUpgrade, serveWithoutUpgrade } from './http/upgrade.ts'
 
@@ -39,25 +39,11 @@ export async function listen(app: App, { host, port }: { host: string; port: num
   server.on('connect', (_request, socket) => app.refuseTunnel(socket))
   const drain = prepareDrain(server, DRAIN_MS)
   return {
-    url: await bind(server, host, port),
+    url: await bind(server, { host, port, variable: 'PORT' }),
     close: async () => {
       app.startStopping()
       await setTimeout(NOTICE_MS)
       return drain()
     },
   }
-}
-
-function bind(server: Server, host: string, port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === 'EADDRINUSE' ? new Error(`${error.message}. Set PORT to a free port`, { cause: error }) : error,
-      )
-    server.once('error', fail).listen(port, host, () => {
-      server.off('error', fail)
-      const { address, family, port: actualPort } = server.address() as AddressInfo
-      resolve(`http://${family === 'IPv6' ? `[${address}]` : address}:${actualPort}`)
-    })
-  })
 }

@@ -7,6 +7,8 @@ export type Reservation = {
   nextFreeMs: number
   /** Milliseconds until what was asked for would be granted. */
   retryAfterMs: number
+  /** Milliseconds since 1970 by the clock that decided, where that is not this process's own. */
+  at?: number
 }
 
 /**
@@ -15,16 +17,23 @@ export type Reservation = {
  * at the front and leave as others arrive: memory is bounded by the keys of one window.
  */
 export class SlidingLogs {
-  readonly #limit: number
+  readonly #limit: () => number
   readonly #windowMs: number
   readonly #maxKeys: number
   readonly #now: () => number
   /** Per key: the times of the places taken, oldest first. */
   readonly #logs = new Map<string, number[]>()
 
-  /** @param now a clock in milliseconds that never steps */
-  constructor(limit: number, windowMs: number, options: { maxKeys?: number; now?: () => number } = {}) {
-    this.#limit = limit
+  /**
+   * @param limit asked for at each reservation when it may change
+   * @param now a clock in milliseconds that never steps
+   */
+  constructor(
+    limit: number | (() => number),
+    windowMs: number,
+    options: { maxKeys?: number; now?: () => number } = {},
+  ) {
+    this.#limit = typeof limit === 'number' ? () => limit : limit
     this.#windowMs = windowMs
     this.#maxKeys = options.maxKeys ?? Number.POSITIVE_INFINITY
     this.#now = options.now ?? (() => performance.now())
@@ -37,9 +46,10 @@ export class SlidingLogs {
   /** Takes `places` at once, or none. */
   reserve(key: string, places: number): Reservation {
     const now = this.#now()
+    const limit = this.#limit()
     this.#forgetExpired(now)
     const log = this.#live(this.#logs.get(key) ?? [], now)
-    const granted = log.length + places <= this.#limit
+    const granted = log.length + places <= limit
     if (granted) {
       for (let place = 0; place < places; place++) log.push(now)
       this.#logs.delete(key)
@@ -47,9 +57,9 @@ export class SlidingLogs {
     }
     return {
       granted,
-      remaining: this.#limit - log.length,
+      remaining: Math.max(0, limit - log.length),
       nextFreeMs: this.#untilExpiry(log[0] ?? now, now),
-      retryAfterMs: granted ? 0 : this.#untilExpiry(log[log.length + places - this.#limit - 1] ?? now, now),
+      retryAfterMs: granted ? 0 : this.#untilExpiry(log[log.length + places - limit - 1] ?? now, now),
     }
   }
 

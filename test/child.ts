@@ -12,7 +12,7 @@ export type Exit = { code: number | null; signal: NodeJS.Signals | null }
 export type Finished = Exit & { stdout: string; stderr: string }
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const GATEWAY = [process.execPath, '--enable-source-maps', 'dist/main.js']
+const gateway = (main = 'dist/main.js') => [process.execPath, '--enable-source-maps', main]
 const CLI = [process.execPath, '--enable-source-maps', 'dist/cli.js']
 
 /** How long a process may take to say or to do what a test waits for. */
@@ -122,7 +122,7 @@ async function run(command: readonly string[], environment: Environment): Promis
 }
 
 /** A gateway that is expected to refuse to start. */
-export const runGateway = (environment: Environment): Promise<Finished> => run(GATEWAY, { PORT: '0', ...environment })
+export const runGateway = (environment: Environment): Promise<Finished> => run(gateway(), { PORT: '0', ...environment })
 
 export const runCli = (args: readonly string[], environment: Environment): Promise<Finished> =>
   run([...CLI, ...args], environment)
@@ -135,9 +135,9 @@ export type GatewayProcess = Child & {
   stop(signal?: NodeJS.Signals): Promise<Exit & { ms: number }>
 }
 
-/** Starts the built gateway on a free port and waits for its banner. */
-export async function startGatewayProcess(environment: Environment): Promise<GatewayProcess> {
-  const child = startChild(GATEWAY, { PORT: '0', ...environment })
+/** Starts the built gateway, or another build of it, on a free port and waits for its banner. */
+export async function startGatewayProcess(environment: Environment, main?: string): Promise<GatewayProcess> {
+  const child = startChild(gateway(main), { PORT: '0', ...environment })
   try {
     return await asGateway(child)
   } catch (error) {

@@ -219,13 +219,17 @@ describe('connections that fail', () => {
     expect(await socket.closed).toMatchObject({ code })
   })
 
-  test('a second login of the same device replaces the first', async () => {
-    const first = connectStockSocket(fake.url, await linked())
+  test('a second login of the same device replaces the first, and it is known when', async () => {
+    const first = connectStockSocket(`${fake.url}?node=a`, await linked())
     await first.opened()
-    const second = connectStockSocket(fake.url, await linked())
+    const second = connectStockSocket(`${fake.url}?node=b`, await linked())
     await second.opened()
     expect(await first.closed).toMatchObject({ code: 440 })
     expect(fake.live().filter(({ number }) => number === NUMBER)).toHaveLength(1)
+    const [a, b] = fake.sockets().slice(-2)
+    expect(a).toMatchObject({ number: NUMBER, node: 'a', closedAt: expect.any(Number) })
+    expect(b).toMatchObject({ number: NUMBER, node: 'b', replacedAt: null, closedAt: null })
+    expect(a?.replacedAt).toBeGreaterThanOrEqual(b?.openedAt ?? Number.NaN)
   })
 
   test('unlinked by the phone, and not let in again', async () => {

@@ -269,7 +269,7 @@ describe('the sliding log', () => {
 
 test('the limiter does not follow a clock that is set back or forth', async () => {
   let now = 0
-  const limiter = createRateLimiter(2, () => now)
+  const limiter = createRateLimiter(2, { now: () => now })
   expect((await limiter.charge('key', 2)).granted).toBe(true)
   now = 59_999
   expect((await limiter.charge('key', 1)).granted).toBe(false)

@@ -6,7 +6,10 @@ import { findInstance, type Instance as InstanceRow, type InstanceRef as Ref } f
 import { InstanceRef } from '../instance/ref.ts'
 import { Instance } from '../instance/type.ts'
 import { isPhoneNumber, PHONE_NUMBER_RULE } from '../pairing/phone-number.ts'
+import { pairingClosed } from '../rate-limit.ts'
 import { validate } from '../validate.ts'
+
+const isPaired = ({ pairedAt, loggedOutAt }: InstanceRow) => pairedAt !== null && loggedOutAt === null
 
 const phoneNumberRule = z.string().refine(isPhoneNumber, `has to be ${PHONE_NUMBER_RULE}`).nullish()
 
@@ -62,7 +65,11 @@ builder.mutationField('connectInstance', (t) =>
     args: { input: t.arg({ type: ConnectInstanceInput, required: true }) },
     resolve: (_root, { input }, context) => {
       const phoneNumber = validate(phoneNumberRule, input.phoneNumber, 'input.phoneNumber') ?? null
-      return command(context, input.instance, (instance) => context.services.sessions.connect(instance, phoneNumber))
+      const { sessions, limiter } = context.services
+      return command(context, input.instance, (instance) => {
+        if (!isPaired(instance) && limiter.mode() === 'share') throw pairingClosed()
+        return sessions.connect(instance, phoneNumber)
+      })
     },
   }),
 )

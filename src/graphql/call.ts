@@ -84,9 +84,8 @@ export class Call {
   /** The state of the bucket for answers that have no headers: `retryAfter` is 0 while requests remain. */
   budgetAsExtensions(): Record<string, unknown> {
     if (!this.#charge) return {}
-    const { granted, budget, retryAfterSeconds } = this.#charge
-    const untilReset = Math.ceil((budget.resetAt.getTime() - Date.now()) / 1000)
-    return { ...budget, retryAfter: granted ? (budget.remaining > 0 ? 0 : untilReset) : retryAfterSeconds }
+    const { granted, budget, resetAfterSeconds, retryAfterSeconds } = this.#charge
+    return { ...budget, retryAfter: granted ? (budget.remaining > 0 ? 0 : resetAfterSeconds) : retryAfterSeconds }
   }
 
   /**

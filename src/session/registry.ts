@@ -18,7 +18,7 @@ import {
 import { chooseSuccessor } from '../cluster/successor.ts'
 import { reasonOf } from '../connection/reasons.ts'
 import { statusAtRest, statusOfDeleted } from '../connection/rest.ts'
-import type { ConnectionStatus } from '../connection/state.ts'
+import type { ConnectionState, ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
 import type { DB } from '../db/types.ts'
 import { GatewayError, instanceNotFound, serviceUnavailable } from '../errors.ts'
@@ -181,6 +181,13 @@ export class SessionRegistry {
     if (status) return status
     const rest = statusAtRest(instance, this.#startedAt, sequenceOf(this.#epoch, 0))
     return rest.reason?.code === 'UNKNOWN' && !this.#takesPart ? { ...rest, reason: reasonOf('HANDOVER') } : rest
+  }
+
+  /** How many sessions this process has, by the state that they show. */
+  countByState(): Record<ConnectionState, number> {
+    const counts: Record<ConnectionState, number> = { connected: 0, connecting: 0, disconnected: 0, loggedout: 0 }
+    for (const session of this.#sessions.values()) counts[session.status().state] += 1
+    return counts
   }
 
   /** The present step of an instance's running pairing attempt; null when none runs. */

@@ -22,6 +22,7 @@ export type ConnectionEvents = {
 
 export type ConnectionOptions = {
   id: number
+  node: string | null
   identity: ServerIdentity
   answersHello: boolean
   hasGoodCertificate: boolean
@@ -34,6 +35,8 @@ const PATIENCE_MS = 10_000
 /** One client's connection: from the first byte to encrypted nodes, with all the ways in which it can go wrong. */
 export class Connection {
   readonly id: number
+  /** Which client it is from, where the address that it was opened with says so. */
+  readonly node: string | null
   readonly loginFault: LoginFault | null
   /** The client's Noise key, which tells one device from another. */
   clientKey: Buffer = Buffer.alloc(0)
@@ -63,6 +66,7 @@ export class Connection {
 
   constructor(webSocket: WebSocket, options: ConnectionOptions, events: ConnectionEvents) {
     this.id = options.id
+    this.node = options.node
     this.loginFault = options.loginFault
     this.#webSocket = webSocket
     this.#options = options

@@ -20,6 +20,7 @@ const SERVER_OPERATIONS = [
   'all',
   'nextLogin',
   'live',
+  'sockets',
   'stats',
 ] as const satisfies (keyof FakeWhatsApp)[]
 

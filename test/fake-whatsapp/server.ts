@@ -12,6 +12,7 @@ import { bytesAt, descend, element, firstChild, SERVER, seconds, textElement } f
 import { type Device, type Network, Phone, type PhoneOptions } from './phone.ts'
 import { emptyHistory, ownMessage, tags } from './pushes.ts'
 import { type Answer, answer, type Directory } from './queries.ts'
+import { SocketLog, type SocketLife } from './socket-log.ts'
 import { type Happenings, type Kind, type Match, Recorder } from './record.ts'
 
 export type FakeOptions = {
@@ -46,6 +47,7 @@ export type Stats = {
  */
 export class FakeWhatsApp implements Network, Directory {
   readonly recorder = new Recorder()
+  readonly #socketLog = new SocketLog()
   readonly groups = new Map<string, Set<string>>()
   readonly preKeys: 'cheap' | 'real'
   /** How long a login waits before it is answered. */
@@ -225,6 +227,11 @@ export class FakeWhatsApp implements Network, Directory {
     )
   }
 
+  /** The sockets that there have been, logged in with a device, the oldest first. */
+  sockets(): readonly SocketLife[] {
+    return this.#socketLog.all()
+  }
+
   stats(): Stats {
     return {
       counts: this.recorder.counts(),
@@ -273,6 +280,7 @@ export class FakeWhatsApp implements Network, Directory {
         webSocket,
         {
           id: ++this.#connectionIds,
+          node: new URL(request.url ?? '', this.controlUrl).searchParams.get('node'),
           identity: this.#identity,
           answersHello: fault?.kind !== 'no-hello',
           hasGoodCertificate: fault?.kind !== 'bad-certificate',
@@ -334,7 +342,12 @@ export class FakeWhatsApp implements Network, Directory {
       return
     }
     const { phone, device } = found
-    for (const other of this.#connections) if (other.device === device) other.replace()
+    this.#socketLog.opened(connection, number)
+    for (const other of this.#connections) {
+      if (other.device !== device) continue
+      other.replace()
+      this.#socketLog.replaced(other)
+    }
     connection.phone = phone
     connection.device = device
     connection.isOpening = false
@@ -381,6 +394,7 @@ export class FakeWhatsApp implements Network, Directory {
 
   #closed(connection: Connection, code: number): void {
     this.#connections.delete(connection)
+    this.#socketLog.closed(connection)
     this.recorder.add('closed', {
       number: connection.phone?.number ?? null,
       jid: connection.device?.jid ?? null,

@@ -1,0 +1,20 @@
+import type { Metrics } from './metrics.ts'
+import { LIMITER_MODES, type RateLimiter } from './rate-limit.ts'
+import type { SessionRegistry } from './session/registry.ts'
+
+/** Registers what is told of the sessions of this node. */
+export function tellOfSessions(metrics: Metrics, sessions: SessionRegistry): void {
+  metrics.gaugeBy('state', 'sessions', 'Sessions of this node, by the state that they show', () =>
+    sessions.countByState(),
+  )
+}
+
+/** Registers who counts requests. */
+export function tellOfLimiter(metrics: Metrics, limiter: RateLimiter): void {
+  metrics.gaugeBy(
+    'mode',
+    'rate_limit_mode',
+    '1 for who counts requests: this node alone, Redis for all (shared), or this node within its share while Redis is away',
+    () => Object.fromEntries(LIMITER_MODES.map((mode) => [mode, Number(mode === limiter.mode())])),
+  )
+}

@@ -1,0 +1,89 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { readAudit } from './audit.ts'
+import { canCluster, type Cluster, startClusterForTest } from './cluster.ts'
+import { ask } from './fleet.ts'
+
+const ATTEMPTS = 6
+const BETWEEN_ATTEMPTS_MS = 500
+const BETWEEN_REQUESTS_MS = 50
+
+/** A client that asks one node after the other, and again when it was refused, as one behind a load balancer does. */
+function keepAsking({ all, token }: Cluster) {
+  const load = { answered: 0, failures: [] as string[], stop: async () => {} }
+  const end = new AbortController()
+  let turn = 0
+  const attempt = async (query: string) => {
+    const node = all[turn++ % all.length]
+    const answer = await ask(node?.url ?? '', token, query).catch((error: Error) => ({ errors: error.message }))
+    return answer.errors ? `${node?.name}: ${JSON.stringify(answer.errors)}` : null
+  }
+  const request = async (query: string) => {
+    const refusals: string[] = []
+    for (let attempts = 0; attempts < ATTEMPTS; attempts++) {
+      const refusal = await attempt(query)
+      if (refusal === null) return void load.answered++
+      refusals.push(refusal)
+      await sleep(BETWEEN_ATTEMPTS_MS)
+    }
+    load.failures.push(`${query}: ${refusals.join('; ')}`)
+  }
+  const work = async (queries: readonly string[]) => {
+    for (let count = 0; !end.signal.aborted; count++) {
+      await request(queries[count % queries.length] ?? '')
+      await sleep(BETWEEN_REQUESTS_MS)
+    }
+  }
+  const of = (name: string) => `instance: { name: "${name}" }`
+  const working = Promise.all([
+    work(['{ instances { name connection { state } } }', '{ viewer { __typename } }']),
+    work(
+      [1, 2, 3].map(
+        (path) =>
+          `mutation { setWebhook(input: { ${of('number-00000')}, config: { url: "https://example.com/${path}" } }) { webhook { url } } }`,
+      ),
+    ),
+    work(
+      [1, 2, 3].map(
+        (number) => `mutation { connectInstance(input: { ${of(`number-0000${number}`)} }) { instance { id } } }`,
+      ),
+    ),
+  ])
+  load.stop = async () => {
+    end.abort()
+    await working
+  }
+  onTestFinished(load.stop)
+  return load
+}
+
+/** How often each session went from one node to another. */
+async function movesIn(databaseUrl: string): Promise<Map<string, number>> {
+  const { owners } = await readAudit(databaseUrl)
+  const [last, moves] = [new Map<string, string>(), new Map<string, number>()]
+  for (const { instanceId, owner } of owners) {
+    if (owner === null) continue
+    const before = last.get(instanceId)
+    if (before !== undefined && before !== owner) moves.set(instanceId, (moves.get(instanceId) ?? 0) + 1)
+    last.set(instanceId, owner)
+  }
+  return moves
+}
+
+describe.skipIf(!canCluster)('three nodes that are restarted one after the other, under load', () => {
+  test('move each session twice at most, and refuse nothing that a retry does not heal', async () => {
+    const cluster = await startClusterForTest()
+    await cluster.comesToRest()
+    const load = keepAsking(cluster)
+    for (const node of cluster.all) {
+      expect(await node.stop()).toMatchObject({ code: 0 })
+      await node.start()
+    }
+    await cluster.comesToRest()
+    await load.stop()
+    expect(load.failures).toEqual([])
+    expect(load.answered).toBeGreaterThan(100)
+    expect(Math.max(0, ...(await movesIn(cluster.databaseUrl)).values())).toBeLessThanOrEqual(2)
+    expect(await cluster.wrongs()).toEqual([])
+  }, 150_000)
+})

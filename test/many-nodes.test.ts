@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { canCluster, startClusterForTest } from './cluster.ts'
+import type { Stats } from './fake-whatsapp/server.ts'
+import { ask } from './fleet.ts'
+import { until } from './whatsapp.ts'
+
+/** How long the others may call a lost node's sessions connected, and how long those may be without a socket. */
+const TRUTHFUL_WITHIN_MS = 15_000
+const BACK_WITHIN_MS = 25_000
+
+describe.skipIf(!canCluster)('three nodes', () => {
+  test('share the sessions, and each knows the state of all of them', async () => {
+    const cluster = await startClusterForTest()
+    await cluster.comesToRest()
+    const shares = await Promise.all(cluster.all.map(async (node) => (await cluster.ownedBy(node)).length))
+    expect(shares.reduce((sum, share) => sum + share)).toBe(12)
+    expect(await cluster.wrongs()).toEqual([])
+  })
+
+  test('do for any of them what is asked of another', async () => {
+    const cluster = await startClusterForTest({ sessions: 6 })
+    await cluster.comesToRest()
+    const owners = await cluster.owners()
+    for (const node of cluster.all) {
+      const id = cluster.ids.find((one) => owners.get(one) !== node.name)
+      const order = async (field: string) => {
+        const { data, errors } = await ask(
+          node.url,
+          cluster.token,
+          `mutation { ${field}(input: { instance: { id: "${id}" } }) { instance { connection { state } } } }`,
+        )
+        if (errors) throw new Error(JSON.stringify(errors))
+        return data[field].instance.connection.state
+      }
+      expect(await order('disconnectInstance')).toBe('DISCONNECTED')
+      for (const other of cluster.all) {
+        await until(
+          async () => [other.told().get(id ?? '')?.state, (await other.states()).get(id ?? '')],
+          (states) => states.every((state) => state === 'DISCONNECTED'),
+          5_000,
+        )
+      }
+      expect(await order('connectInstance')).toMatch(/^CONNECT/)
+    }
+    await cluster.comesToRest()
+    expect(await cluster.wrongs()).toEqual([])
+  })
+
+  test('take over from one that is killed, and say in the meantime that its sessions are not connected', async () => {
+    const { nodes, ...cluster } = await startClusterForTest()
+    await cluster.comesToRest()
+    const lost = await cluster.ownedBy(nodes.b)
+    expect(lost.length).toBeGreaterThan(0)
+    await nodes.b.kill()
+    const without = [nodes.b]
+    await until(
+      () => cluster.falselyConnected({ without }),
+      (wrongs) => wrongs.length === 0,
+      TRUTHFUL_WITHIN_MS,
+    )
+    await cluster.comesToRest({ without, patienceMs: BACK_WITHIN_MS })
+    await nodes.b.start()
+    await cluster.comesToRest()
+    const { counts } = await cluster.whatsapp.call<Stats>('stats')
+    expect(counts.registration ?? 0).toBe(0)
+    expect(await cluster.wrongs()).toEqual([])
+  })
+
+  test('take over from one that is stopped for half a minute, which lets go when it runs again', async () => {
+    const { nodes, ...cluster } = await startClusterForTest()
+    await cluster.comesToRest()
+    expect((await cluster.ownedBy(nodes.a)).length).toBeGreaterThan(0)
+    nodes.a.pause()
+    const without = [nodes.a]
+    await cluster.comesToRest({ without, patienceMs: BACK_WITHIN_MS })
+    await sleep(10_000)
+    nodes.a.resume()
+    await cluster.comesToRest()
+    expect(await cluster.wrongs()).toEqual([])
+  }, 120_000)
+
+  test('are given the sessions of one that is asked to end, at once', async () => {
+    const { nodes, ...cluster } = await startClusterForTest()
+    await cluster.comesToRest()
+    const { code, ms } = await nodes.c.stop()
+    expect(code).toBe(0)
+    expect(ms).toBeLessThan(5_000)
+    const without = [nodes.c]
+    await cluster.comesToRest({ without, patienceMs: 5_000 })
+    expect(await cluster.wrongs()).toEqual([])
+  })
+})
