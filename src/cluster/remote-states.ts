@@ -134,9 +134,9 @@ export class RemoteStates {
 
   /** A session has left this node; the last that was told of it here stays known. */
   noteReleased(node: NodeRef, instance: Instance, status: ConnectionStatus): void {
-    if (!this.#accounts.has(instance.accountId)) return
-    const heardAt = this.#now()
-    this.#keep({ node, told: { instance, status, step: null }, heardAt })
+    const known = this.#entries.get(instance.id)?.told.status.sequence ?? 0
+    if (!this.#accounts.has(instance.accountId) || known > status.sequence) return
+    this.#keep({ node, told: { instance, status, step: null }, heardAt: this.#now() })
     this.#end(instance.id)
   }
 
