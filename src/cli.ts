@@ -79,14 +79,14 @@ async function execute(config: Config, command: CommandRequest, tell: Tell): Pro
 
 async function executeHere(config: Config, command: CommandRequest, tell: Tell): Promise<CommandResult> {
   const logger = await createLogger(config)
-  const { db, migrate, close } = await openDatabase({ ...config, logger })
+  const { db, urgent, migrate, close } = await openDatabase({ ...config, logger })
   const closers = [close]
   try {
     const applied = await migrate()
     if (command.name === MIGRATE) return { output: { applied } }
     const openSessions = async () => {
       surviveRejections(logger)
-      const registry = new SessionRegistry({ ...config, db, sealer: sealerOf(config), logger })
+      const registry = new SessionRegistry({ ...config, db, urgent, sealer: sealerOf(config), logger })
       closers.push(() => registry.close())
       if (!(await registry.start({ restores: false }))) throw sessionsElsewhere()
       return registry

@@ -68,7 +68,15 @@ export async function startGateway(
     if (changes) middle.push(() => changes.close())
     const readModel = new ReadModel(db, changes, config.readCacheMb * 2 ** 20)
 
-    const sessions = new SessionRegistry({ ...config, db: database.direct, sealer, logger, timings })
+    const sessions = new SessionRegistry({
+      ...config,
+      db: database.direct,
+      urgent: database.urgent,
+      sealer,
+      logger,
+      timings,
+    })
+    front.push(() => sessions.leave())
     middle.push(() => sessions.close())
     const tokenWatch = watchTokens(db, logger)
     const tools = {

@@ -44,7 +44,7 @@ async function openPlace(databaseUrl: string | null) {
   })
   await migrateToLatest(db)
   const account: SeededAccount = await seed(db).account('shop')
-  const services = { db, sealer, logger, epoch: 1 }
+  const services = { db, sealer, logger, epoch: 0 }
   let instances = 0
   return Object.assign(place, {
     db,
@@ -557,6 +557,10 @@ describe('what is kept of a pairing', () => {
     )
     number.phone.drop()
     await until(number.status, ({ state }) => state !== 'connected')
+    await number.reaches('connected')
+    await keepsEverything(number.instance.id)
+    number.phone.replace()
+    await number.reaches('connecting', 'REPLACED')
     await number.reaches('connected')
     await keepsEverything(number.instance.id)
     number.phone.replace()

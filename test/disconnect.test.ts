@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Close, decide, type History, type Verdict } from '../src/session/disconnect.ts'
 
-const PAIRED: History = { isPaired: true, restarts: 0, badSessions: 0, failures: 0 }
+const PAIRED: History = { isPaired: true, restarts: 0, badSessions: 0, failures: 0, replacements: 0 }
 const UNPAIRED: History = { ...PAIRED, isPaired: false }
 
 const told = (code: number): Close => ({ kind: 'told', code })
@@ -32,7 +32,7 @@ const TABLE: { when: string; close: Close; paired: Verdict; unpaired: Verdict }[
   {
     when: 'a replacement (440)',
     close: told(440),
-    paired: stop('REPLACED', 440, 'REPLACED'),
+    paired: { kind: 'contest', reason: 'REPLACED', whatsappCode: 440 },
     unpaired: stop('REPLACED', 440),
   },
   { when: 'a ban (403)', close: told(403), paired: stop('BANNED', 403, 'BANNED'), unpaired: stop('BANNED', 403) },
@@ -177,6 +177,12 @@ describe('what is repeated', () => {
     const verdicts = [0, 1, 2, 3, 4].map((badSessions) => decide(told(500), withPast({ badSessions })))
     expect(verdicts.map(({ kind }) => kind)).toEqual(['retry', 'retry', 'retry', 'retry', 'stop'])
     expect(verdicts[4]).toEqual(stop('BAD_SESSION', 500, 'BAD_SESSION'))
+  })
+
+  test('an owner whose link is replaced a second time gives up', () => {
+    const verdicts = [0, 1, 2].map((replacements) => decide(told(440), withPast({ replacements })))
+    expect(verdicts.map(({ kind }) => kind)).toEqual(['contest', 'stop', 'stop'])
+    expect(verdicts[1]).toEqual(stop('REPLACED', 440, 'REPLACED'))
   })
 
   test('a paired instance is tried for ever', () => {

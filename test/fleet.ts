@@ -26,7 +26,7 @@ export async function seedFleet(databaseUrl: string, count: number): Promise<Fle
     for (const [index, { id }] of rows.entries()) {
       const number = numbers[index] ?? ''
       const auth = new AuthState(
-        { db, sealer: testSealer, logger: silentLogger, epoch: 1 },
+        { db, sealer: testSealer, logger: silentLogger, epoch: 0 },
         id,
         createLinkedCreds(number),
       )
@@ -45,7 +45,7 @@ export async function seedFleet(databaseUrl: string, count: number): Promise<Fle
 /** The credentials of an instance as a start would read them. */
 export const credsIn = (databaseUrl: string, id: string) =>
   inDatabase(databaseUrl, async (db) => {
-    const auth = await AuthState.load({ db, sealer: testSealer, logger: silentLogger, epoch: 1 }, id)
+    const auth = await AuthState.load({ db, sealer: testSealer, logger: silentLogger, epoch: 0 }, id)
     return auth?.creds
   })
 

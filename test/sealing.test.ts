@@ -107,7 +107,7 @@ describe('rotating keys', () => {
     const { db } = gateway.services
     const shop = await seed(db).account('shop')
     const stateOf = (id: string, by: Sealer) =>
-      new AuthState({ db, sealer: by, logger: silentLogger, epoch: 1 }, id, createLinkedCreds('15550001'))
+      new AuthState({ db, sealer: by, logger: silentLogger, epoch: 0 }, id, createLinkedCreds('15550001'))
     // More of one type than a page has, and neighbours that a page may end between.
     const session = Object.fromEntries(Array.from({ length: 450 }, (_, index) => [`k${index}`, Buffer.from('k')]))
     const keys = { session, 'sender-key': { '120363@g.us::1:/3': Buffer.from('s'), 'Ä/ä': Buffer.from('ä') } }
@@ -123,7 +123,7 @@ describe('rotating keys', () => {
 
     const onlyNew = new Sealer(newKey, null)
     for (const id of ids) {
-      expect(await AuthState.load({ db, sealer: onlyNew, logger: silentLogger, epoch: 1 }, id)).not.toBeNull()
+      expect(await AuthState.load({ db, sealer: onlyNew, logger: silentLogger, epoch: 0 }, id)).not.toBeNull()
       const read = stateOf(id, onlyNew).lendKeys().keys
       expect(await read.get('session', Object.keys(session))).toEqual(session)
       expect(await read.get('sender-key', Object.keys(keys['sender-key']))).toEqual(keys['sender-key'])
@@ -135,7 +135,7 @@ describe('rotating keys', () => {
     const { db } = gateway.services
     const { id } = await (await seed(db).account('shop')).instance('sales')
     const session = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`k${index}`, Buffer.from('k')]))
-    const auth = new AuthState({ db, sealer, logger: silentLogger, epoch: 1 }, id, createLinkedCreds('15550001'))
+    const auth = new AuthState({ db, sealer, logger: silentLogger, epoch: 0 }, id, createLinkedCreds('15550001'))
     await auth.lendKeys().keys.set({ session })
     gateway.statements.length = 0
     expect(await rotateKeys(db, sealer, silentLogger)).toEqual({ resealed: 0, unreadable: [] })

@@ -47,7 +47,6 @@ describe('a link that WhatsApp ends', () => {
   })
 
   test.each<[string, (number: Awaited<ReturnType<typeof createNumber>>) => void, ReasonCode, number, string]>([
-    ['for another login', ({ phone }) => phone.replace(), 'REPLACED', 440, 'CONNECT'],
     ['for a ban', ({ phone }) => phone.streamError({ code: 403 }), 'BANNED', 403, 'NONE'],
     ['for its version', ({ phone }) => phone.streamError({ code: 405 }), 'CLIENT_OUTDATED', 405, 'OPERATOR'],
     ['for the phone', ({ phone }) => phone.downgrade(), 'MULTIDEVICE_MISMATCH', 411, 'PAIR'],
@@ -69,6 +68,30 @@ describe('a link that WhatsApp ends', () => {
     await number.reconnect()
     await number.reaches('connected')
     expect(await rowOf(number.instance.id)).toMatchObject({ stop_reason: null, stopped_at: null })
+  })
+
+  test('for another login is opened once more, because it is ours, and then stays closed', async () => {
+    const number = await createNumber(stage)
+    await number.link()
+    const logins = () => stage.whatsapp.all('login', { number: number.phone.number }).length
+    const before = logins()
+    number.phone.replace()
+    const status = await number.reaches('connecting', 'REPLACED')
+    expect(status.reason).toMatchObject({ whatsappCode: 440, nextStep: 'WAIT' })
+    await number.reaches('connected')
+    expect(logins()).toBe(before + 1)
+
+    number.phone.replace()
+    await number.reaches('disconnected', 'REPLACED')
+    await until(
+      () => rowOf(number.instance.id),
+      (row) => row.stop_reason === 'REPLACED' && row.stop_whatsapp_code === 440,
+    )
+    expect(number.status()).toMatchObject({ desiredState: 'connected', reason: { nextStep: 'CONNECT', retryAt: null } })
+    expect(await hasCreds(number.instance.id)).toBe(true)
+    expect(logins()).toBe(before + 1)
+    await number.reconnect()
+    await number.reaches('connected')
   })
 
   test('for a restart is opened again at once, which is no failure', async () => {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { linkSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { linkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { identifyProcess, isProcessAlive, placeOf, readIfPresent } from '../process-identity.ts'
 
 /** A gateway that holds the lock answers on its socket after so long, or is gone. */
 const START_MS = 30_000
@@ -26,7 +26,7 @@ export class DataDirInUse extends Error {
 export async function lockDataDir(dataDir: string): Promise<() => void> {
   const lock = join(dataDir, 'gateway.lock')
   const mine = join(dataDir, `gateway.lock.${randomUUID()}`)
-  writeFileSync(mine, identify(process.pid), { mode: 0o600 })
+  writeFileSync(mine, identifyProcess(process.pid), { mode: 0o600 })
   try {
     while (!tryLink(mine, lock)) await removeIfStale(lock, `${mine}.stale`, dataDir)
   } finally {
@@ -50,7 +50,7 @@ async function removeIfStale(lock: string, aside: string, dataDir: string): Prom
   const holder = readIfPresent(lock)
   if (holder === null) return
   const pid = Number.parseInt(holder, 10)
-  if (await isHeld(holder, pid, lock, dataDir)) throw new DataDirInUse(dataDir, pid)
+  if (await isHeld(holder, lock, dataDir)) throw new DataDirInUse(dataDir, pid)
   // Read again, and once more after it was renamed: another process may have replaced it by its own meanwhile.
   if (readIfPresent(lock) !== holder) return
   try {
@@ -63,8 +63,8 @@ async function removeIfStale(lock: string, aside: string, dataDir: string): Prom
   rmSync(aside, { force: true })
 }
 
-async function isHeld(holder: string, pid: number, lock: string, dataDir: string): Promise<boolean> {
-  if (placeOf(holder) === placeOf(identify(process.pid))) return isHolderAlive(holder, pid)
+async function isHeld(holder: string, lock: string, dataDir: string): Promise<boolean> {
+  if (placeOf(holder) === placeOf(identifyProcess(process.pid))) return isProcessAlive(holder)
   // Another container's process ids mean nothing here; its gateway answers on the socket, once it has started.
   const takenAt = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0
   while (readIfPresent(lock) === holder) {
@@ -81,44 +81,4 @@ function answers(socketPath: string): Promise<boolean> {
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
     socket.once('connect', () => socket.destroy())
   })
-}
-
-function isHolderAlive(holder: string, pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
-  return identify(pid) === holder
-}
-
-/**
- * A process id with, on Linux, its start time and the namespace in which the id is one: in a container every run may
- * have the same id.
- */
-function identify(pid: number): string {
-  const stat = readIfPresent(`/proc/${pid}/stat`)
-  const startTime = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  return [pid, startTime, PLACE].join(' ')
-}
-
-const placeOf = (holder: string): string => holder.split(' ').slice(2).join(' ')
-
-const PLACE = `${hostname()} ${processNamespace()}`
-
-function processNamespace(): string {
-  try {
-    return readlinkSync('/proc/self/ns/pid')
-  } catch {
-    return ''
-  }
-}
-
-function readIfPresent(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
-    throw error
-  }
 }

@@ -21,11 +21,15 @@ const CONNECT_TIMEOUT_MS = 5_000
 const STATEMENT_TIMEOUT_MS = 10_000
 const QUERY_TIMEOUT_MS = 11_000
 const CLOSE_TIMEOUT_MS = 500
+/** For statements that are worth nothing when they are late. */
+const URGENT_TIMEOUT_MS = 4_000
 
 export type Database = {
   db: Kysely<DB>
   /** The same database, for those who do not wait until their writes have been told: nobody reads them from memory. */
   direct: Kysely<DB>
+  /** The same on connections of its own, for what must not wait behind requests; null where nobody else has the database. */
+  urgent: Kysely<DB> | null
   /** Brings the schema up to date, however long it takes; returns the names of the migrations that were applied. */
   migrate(): Promise<string[]>
   /** Starts to listen to what is committed, once migrated; from then on a write is over when this feed has told it. */
@@ -59,34 +63,47 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
-    stream: () => trackedSocket(sockets),
+    stream: () => trackedSocket(sockets, QUERY_TIMEOUT_MS),
+  })
+  const urgentPool = new Pool({
+    connectionString: databaseUrl,
+    application_name: 'switchboard lease',
+    max: 2,
+    connectionTimeoutMillis: URGENT_TIMEOUT_MS,
+    statement_timeout: URGENT_TIMEOUT_MS,
+    query_timeout: URGENT_TIMEOUT_MS,
+    stream: () => trackedSocket(sockets, URGENT_TIMEOUT_MS),
   })
   // Without listeners a connection that breaks would end the process; the pool itself listens to idle ones only.
-  pool.on('error', (error) => logger.warn({ err: error }, 'an idle database connection broke'))
-  pool.on('connect', (client) => {
-    client.on('error', (error) => logger.debug({ err: error }, 'a database connection broke'))
-  })
+  for (const one of [pool, urgentPool]) {
+    one.on('error', (error) => logger.warn({ err: error }, 'an idle database connection broke'))
+    one.on('connect', (client) => {
+      client.on('error', (error) => logger.debug({ err: error }, 'a database connection broke'))
+    })
+  }
   let changes: ChangeFeed | null = null
   const log = onStatement && { log: onStatement }
   const direct = new Kysely<DB>({ dialect: new PostgresDialect({ pool }), ...log })
+  const urgent = new Kysely<DB>({ dialect: new PostgresDialect({ pool: urgentPool }) })
   const dialect = catchingUp(new PostgresDialect({ pool }), async () => changes?.catchUp())
   const db = new Kysely<DB>({ dialect, ...log })
   try {
     await refuseOldServer(db)
   } catch (error) {
-    await db.destroy()
+    await Promise.all([db.destroy(), urgent.destroy()])
     throw isUnavailable(error) ? new DatabaseUnreachable(error) : error
   }
   return {
     db,
     direct,
+    urgent,
     migrate: () => migrateWithoutTimeouts(databaseUrl),
     watchChanges: async () => {
       changes = await PostgresChangeFeed.open(databaseUrl, logger)
       return changes
     },
     close: async () => {
-      const closed = db.destroy().then(() => true)
+      const closed = Promise.all([db.destroy(), urgent.destroy()]).then(() => true)
       if (await within(CLOSE_TIMEOUT_MS, closed)) return
       // A server that does not answer is not waited for: what is still asked of it fails, and the pool can end.
       for (const socket of sockets) socket.destroy()
@@ -122,10 +139,10 @@ async function migrateWithoutTimeouts(databaseUrl: string): Promise<string[]> {
   }
 }
 
-function trackedSocket(sockets: Set<Socket>): Socket {
+function trackedSocket(sockets: Set<Socket>, silenceMs: number): Socket {
   const socket = new Socket()
   // pg takes a connection back whose statement was never answered; one that stays silent is of no use.
-  socket.setTimeout(QUERY_TIMEOUT_MS, () => socket.destroy())
+  socket.setTimeout(silenceMs, () => socket.destroy())
   sockets.add(socket)
   return socket.once('close', () => sockets.delete(socket))
 }
@@ -156,6 +173,7 @@ async function openEmbedded({ dataDir, onStatement }: DatabaseOptions): Promise<
     return {
       db,
       direct: db,
+      urgent: null,
       migrate: () => migrateToLatest(db),
       watchChanges: () => watchEmbedded(pglite),
       close: async () => {

@@ -9,6 +9,8 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
 
+export type Int8 = ColumnType<string, bigint | number | string, bigint | number | string>;
+
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
 export interface Accounts {
@@ -67,6 +69,19 @@ export interface Instances {
   updated_at: Generated<Timestamp>;
 }
 
+export interface Nodes {
+  address: string | null;
+  capacity: number | null;
+  epoch: Int8;
+  id: string;
+  is_draining: Generated<boolean>;
+  lease_until: Timestamp;
+  name: string;
+  owned: Generated<number>;
+  process: string | null;
+  started_at: Generated<Timestamp>;
+}
+
 export interface Proxies {
   enabled: boolean;
   host: string | null;
@@ -86,6 +101,14 @@ export interface S3s {
   path_prefix: string | null;
   region: string | null;
   secret_key_sealed: Buffer | null;
+}
+
+export interface SessionOwners {
+  claimed_at: Timestamp | null;
+  epoch: Generated<Int8>;
+  instance_id: string;
+  node_epoch: Int8 | null;
+  node_id: string | null;
 }
 
 export interface Settings {
@@ -137,8 +160,10 @@ export interface DB {
   auth_keys: AuthKeys;
   chatwoots: Chatwoots;
   instances: Instances;
+  nodes: Nodes;
   proxies: Proxies;
   s3s: S3s;
+  session_owners: SessionOwners;
   settings: Settings;
   tokens: Tokens;
   webhooks: Webhooks;

@@ -76,7 +76,7 @@ builder.mutationField('updateSettings', (t) =>
       const patch = validate(settingsRule, input.patch, 'input.patch')
       if (Object.keys(patch).length === 0) throw badUserInput('input.patch', 'input.patch has to name a setting')
       const { instance } = await configure(context, input, (transaction, id) => updateSettings(transaction, id, patch))
-      await context.services.sessions.applySettings(instance.id)
+      await context.services.sessions.applySettings(instance)
       return { instance }
     },
   }),

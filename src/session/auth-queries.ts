@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '../db/types.ts'
 import { inTransaction } from '../db/transaction.ts'
-import { isNewest, NotOurs, type Owned } from './fence.ts'
+import { isOwner, NotOurs, type Owned } from './fence.ts'
 
 /** One Signal key as it is stored; null: to be deleted. */
 export type SealedKey = { type: string; id: string; sealed: Buffer | null }
@@ -16,9 +16,9 @@ export const findSealedCreds = async (db: Kysely<DB>, instanceId: string): Promi
 }
 
 /** @throws NotOurs */
-export async function writeSealedCreds(db: Kysely<DB>, { instanceId, epoch }: Owned, sealed: Buffer): Promise<void> {
+export async function writeSealedCreds(db: Kysely<DB>, owned: Owned, sealed: Buffer): Promise<void> {
   const { numAffectedRows } = await sql`
-    insert into auth_creds (instance_id, creds_sealed) select ${instanceId}::uuid, ${sealed}::bytea where ${isNewest(epoch)}
+    insert into auth_creds (instance_id, creds_sealed) select ${owned.instanceId}::uuid, ${sealed}::bytea where ${isOwner(owned)}
     on conflict (instance_id) do update set creds_sealed = excluded.creds_sealed, updated_at = now()`.execute(db)
   if (numAffectedRows === 0n) throw new NotOurs()
 }
@@ -36,23 +36,19 @@ export const listSealedKeys = (db: Kysely<DB>, instanceId: string, type: string,
  * All of them or none, whatever their number: the first 812 keys of a new device are one statement. In the order in which
  * a rotation of the encryption key locks them, or the two would wait for each other.
  */
-export async function writeSealedKeys(
-  db: Kysely<DB>,
-  { instanceId, epoch }: Owned,
-  keys: readonly SealedKey[],
-): Promise<void> {
+export async function writeSealedKeys(db: Kysely<DB>, owned: Owned, keys: readonly SealedKey[]): Promise<void> {
   const kept = keys.filter(({ sealed }) => sealed !== null)
   const gone = keys.filter(({ sealed }) => sealed === null)
   await inTransaction(db, async (transaction) => {
     if (kept.length > 0) {
       const { numAffectedRows } = await sql`
         insert into auth_keys (instance_id, type, id, value_sealed)
-        select ${instanceId}, key.type, key.id, key.value
+        select ${owned.instanceId}::uuid, key.type, key.id, key.value
         from unnest(
           ${kept.map(({ type }) => type)}::text[], ${kept.map(({ id }) => id)}::text[],
           ${kept.map(({ sealed }) => sealed)}::bytea[]
         ) as key(type, id, value)
-        where ${isNewest(epoch)}
+        where ${isOwner(owned)}
         order by key.type collate "C", key.id collate "C"
         on conflict (instance_id, type, id) do update set value_sealed = excluded.value_sealed`.execute(transaction)
       if (numAffectedRows === 0n) throw new NotOurs()
@@ -62,14 +58,15 @@ export async function writeSealedKeys(
         delete from auth_keys using unnest(
           ${gone.map(({ type }) => type)}::text[], ${gone.map(({ id }) => id)}::text[]
         ) as key(type, id)
-        where auth_keys.instance_id = ${instanceId} and auth_keys.type = key.type and auth_keys.id = key.id
-          and ${isNewest(epoch)}`.execute(transaction)
+        where auth_keys.instance_id = ${owned.instanceId} and auth_keys.type = key.type and auth_keys.id = key.id
+          and ${isOwner(owned)}`.execute(transaction)
     }
   })
 }
 
 /** Forgets a pairing: only after a real logout. */
-export async function deleteAuthState(db: Kysely<DB>, { instanceId, epoch }: Owned): Promise<void> {
-  await db.deleteFrom('auth_creds').where('instance_id', '=', instanceId).where(isNewest(epoch)).execute()
-  await db.deleteFrom('auth_keys').where('instance_id', '=', instanceId).where(isNewest(epoch)).execute()
+export async function deleteAuthState(db: Kysely<DB>, owned: Owned): Promise<void> {
+  const { instanceId } = owned
+  await db.deleteFrom('auth_creds').where('instance_id', '=', instanceId).where(isOwner(owned)).execute()
+  await db.deleteFrom('auth_keys').where('instance_id', '=', instanceId).where(isOwner(owned)).execute()
 }

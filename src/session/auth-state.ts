@@ -9,7 +9,7 @@ import { SerialQueue } from '../serial.ts'
 import { within } from '../within.ts'
 import { findSealedCreds, listSealedKeys, type SealedKey, writeSealedCreds, writeSealedKeys } from './auth-queries.ts'
 import { loadBaileys } from './baileys.ts'
-import type { Owned } from './fence.ts'
+import { NotOurs, type Owned } from './fence.ts'
 
 /** Keys that an instance keeps in memory, by number and by the length of their texts. */
 const MAX_CACHED_KEYS = 200
@@ -24,7 +24,15 @@ const keyPlace = (instanceId: string, type: string, id: string) => ({
   rowId: `${instanceId}/${type}/${id}`,
 })
 
-type Services = { db: Kysely<DB>; sealer: Sealer; logger: Logger; epoch: number }
+type Services = {
+  db: Kysely<DB>
+  sealer: Sealer
+  logger: Logger
+  /** With which the session owns the instance. */
+  epoch: number
+  /** A write was refused because somebody else owns the session. */
+  onNotOurs?: () => void
+}
 
 /**
  * The auth state of one paired instance: Baileys' credentials and Signal keys, sealed in the database. Writes follow each
@@ -151,7 +159,7 @@ export class AuthState {
         return { type, id, sealed }
       })
       for (const { type, id } of texts) this.#cache.delete(cacheKey(type, id))
-      await writeSealedKeys(db, this.#owned, keys)
+      await this.#asOwner(writeSealedKeys(db, this.#owned, keys))
       for (const { type, id, text } of texts) if (text !== null) this.#cache.set(cacheKey(type, id), text)
     })
   }
@@ -178,6 +186,7 @@ export class AuthState {
       try {
         await this.writeCreds((sealed) => writeSealedCreds(db, this.#owned, sealed))
       } catch (error) {
+        if (error instanceof NotOurs) return
         logger.warn({ instanceId: this.#instanceId, err: error }, 'credentials could not be written yet')
         await setTimeout(RETRY_MS, undefined, { ref: false })
       }
@@ -190,12 +199,21 @@ export class AuthState {
       if (this.#isClosed) throw new Error('The auth state of these credentials is closed')
       this.#isUnsaved = false
       try {
-        return await write(await this.#sealCreds())
+        return await this.#asOwner(write(await this.#sealCreds()))
       } catch (error) {
         this.#isUnsaved = true
         throw error
       }
     })
+  }
+
+  async #asOwner<Result>(write: Promise<Result>): Promise<Result> {
+    try {
+      return await write
+    } catch (error) {
+      if (error instanceof NotOurs) this.#services.onNotOurs?.()
+      throw error
+    }
   }
 
   /** The pairing is over: nothing is written any more; resolves when what is being written is. */

@@ -31,6 +31,8 @@ export type Verdict =
   | ({ kind: 'stop'; remember: StopReason | null } & Failure)
   /** The pairing is over: credentials and keys are deleted. */
   | { kind: 'log out'; whatsappCode: number }
+  /** Somebody else has linked as this device: the owner opens again, once; anybody else lets go. */
+  | ({ kind: 'contest' } & Failure)
 
 /** What has happened before. */
 export type History = {
@@ -42,6 +44,8 @@ export type History = {
   badSessions: number
   /** Failed tries in a row without a stable link. */
   failures: number
+  /** Times in a row that another link has taken this one's place, without a stable link between. */
+  replacements: number
 }
 
 /** A restart is planned once; a server that asks for more is not trusted to be quick. */
@@ -77,7 +81,7 @@ export function decide(close: Close, history: History): Verdict {
 }
 
 /** WhatsApp's own codes, of a stream error or of a refused login. */
-function decideTold(code: number, { isPaired, restarts, badSessions }: History): Verdict {
+function decideTold(code: number, { isPaired, restarts, badSessions, replacements }: History): Verdict {
   switch (code) {
     case 515:
       return restarts < MAX_RESTARTS ? { kind: 'restart' } : retry('UNKNOWN', code)
@@ -90,7 +94,9 @@ function decideTold(code: number, { isPaired, restarts, badSessions }: History):
     case 411:
       return remember('MULTIDEVICE_MISMATCH', code)
     case 440:
-      return remember('REPLACED', code)
+      return replacements === 0
+        ? { kind: 'contest', reason: 'REPLACED', whatsappCode: code }
+        : remember('REPLACED', code)
     case 400:
       return remember('SERVER_REFUSED', code)
     case 500:
@@ -132,6 +138,7 @@ function decideUntold(close: Exclude<Close, { kind: 'told' }>): Verdict {
  */
 function whilePairing(verdict: Verdict, { failures }: History): Verdict {
   if (verdict.kind === 'stop') return { ...verdict, remember: null }
+  if (verdict.kind === 'contest') return stop(verdict.reason, verdict.whatsappCode)
   if (verdict.kind !== 'retry') return verdict
   const isOver = verdict.whatsappCode === 408 || failures + 1 >= MAX_PAIRING_FAILURES
   return isOver ? stop(verdict.reason, verdict.whatsappCode) : verdict

@@ -5,18 +5,18 @@ import type { DB } from '../db/types.ts'
 import { type Instance, instanceColumns } from '../instance/queries.ts'
 import type { Profile } from '../profile/queries.ts'
 import { deleteAuthState, writeSealedCreds } from './auth-queries.ts'
-import { isNewest, type Owned } from './fence.ts'
+import { isOwner, type Owned } from './fence.ts'
 
 /*
  * The durable facts that sessions leave in an instance's row, each returning the row as it is then; undefined when the
- * instance is gone, or another process runs the sessions by now. Whether it is connected is never among them.
+ * instance is gone, or another node owns the session by now. Whether it is connected is never among them.
  */
 
 const NOT_STOPPED = { stop_reason: null, stop_whatsapp_code: null, stopped_at: null }
 const CHANGED = { updated_at: sql<Date>`clock_timestamp()` }
 
-const update = (db: Kysely<DB>, { instanceId, epoch }: Owned) =>
-  db.updateTable('instances').where('id', '=', instanceId).where(isNewest(epoch)).returning(instanceColumns)
+const update = (db: Kysely<DB>, owned: Owned) =>
+  db.updateTable('instances').where('id', '=', owned.instanceId).where(isOwner(owned)).returning(instanceColumns)
 
 /** What was asked for. Asking for a link forgets why the last one was given up. */
 export const writeDesiredState = (
@@ -81,23 +81,19 @@ export const writeProfile = (db: Kysely<DB>, owned: Owned, profile: Partial<Prof
     })
     .executeTakeFirst()
 
-/** A new client version comes with a new start: those that were too old are tried again. */
+/** A new client version comes with a new start: those that were too old are tried again, unless a session is there to say. */
 export const forgetOutdatedClients = async (db: Kysely<DB>): Promise<void> => {
-  await db.updateTable('instances').set(NOT_STOPPED).where('stop_reason', '=', 'CLIENT_OUTDATED').execute()
-}
-
-/** Instances whose session has to come back: a link was asked for, a phone has accepted it, and it was not given up. */
-export const listToRestore = (db: Kysely<DB>): Promise<Instance[]> =>
-  db
-    .selectFrom('instances')
-    .select(instanceColumns)
-    .where('desired_state', '=', 'connected')
-    .where('logged_out_at', 'is', null)
-    .where('stop_reason', 'is', null)
-    .where((exists) =>
-      exists.exists(exists.selectFrom('auth_creds').whereRef('instance_id', '=', 'instances.id').select('instance_id')),
+  await db
+    .updateTable('instances')
+    .set(NOT_STOPPED)
+    .where('stop_reason', '=', 'CLIENT_OUTDATED')
+    .where(
+      sql<boolean>`not exists (
+        select from session_owners join nodes on nodes.id = node_id and nodes.epoch = node_epoch
+        where instance_id = instances.id)`,
     )
     .execute()
+}
 
 /** Those of the ids whose instances exist. */
 export async function listExisting(db: Kysely<DB>, ids: readonly string[]): Promise<string[]> {
@@ -110,8 +106,12 @@ export async function listExisting(db: Kysely<DB>, ids: readonly string[]): Prom
   return rows.map(({ id }) => id)
 }
 
-/** A number that no earlier start of any process has had. */
-export async function nextEpoch(db: Kysely<DB>): Promise<number> {
-  const { rows } = await sql<{ epoch: number }>`select nextval('registry_epochs')::int as epoch`.execute(db)
-  return rows[0]?.epoch ?? 0
+/** Whether a session still owns its instance; null when the instance is gone. */
+export async function isStillOwner(db: Kysely<DB>, { instanceId, epoch }: Owned): Promise<boolean | null> {
+  const row = await db
+    .selectFrom('session_owners')
+    .select(sql<boolean>`epoch = ${epoch}`.as('isOwner'))
+    .where('instance_id', '=', instanceId)
+    .executeTakeFirst()
+  return row?.isOwner ?? null
 }

@@ -1,19 +1,20 @@
 import { sql } from 'kysely'
 
-/** Whose write it is: that of the process which took the sessions over with this epoch. */
+/** Whose write it is: that of the session which was claimed, or handed over, with this epoch. */
 export type Owned = { instanceId: string; epoch: number }
 
 /**
- * Whether a process is still the one that took the sessions over last. Every write of a session asks: only the statement
- * that writes can stop a process which has not noticed yet that another one runs them.
+ * Whether a session is still the one that owns its instance. Every write of a session asks, in the statement that writes:
+ * nothing else can stop an owner that has not noticed yet that it is one no longer. FOR SHARE has a claim wait until a
+ * write under way is committed, and a later write see the claim; it also keeps PostgreSQL from turning this into a join.
  */
-export const isNewest = (epoch: number) =>
-  sql<boolean>`exists (select from registry_epochs where last_value = ${epoch})`
+export const isOwner = ({ instanceId, epoch }: Owned) =>
+  sql<boolean>`exists (select from session_owners where instance_id = ${instanceId} and epoch = ${epoch} for share)`
 
-/** The sessions are run by another process by now. */
+/** The session is owned by somebody else by now. */
 export class NotOurs extends Error {
   constructor() {
-    super('Another process runs the sessions')
+    super('Another node owns the session')
     this.name = 'NotOurs'
   }
 }

@@ -42,6 +42,8 @@ export type LinkOptions = {
   route: ProxyRoute | null
   caches: SharedCaches
   timings: LinkTimings
+  /** Whether this node may act for the instance at this moment. */
+  mayRead(): boolean
 }
 
 /** What a link tells. Nothing follows `onClose`, which comes exactly once. */
@@ -59,6 +61,7 @@ class LoginUnanswered extends Error {}
 class RestartMissing extends Error {}
 class Silent extends Error {}
 class Undecryptable extends Error {}
+class LeaseEnded extends Error {}
 class HttpRefused extends Error {
   readonly status: number
   constructor(status: number) {
@@ -80,13 +83,13 @@ export class Link {
   #isOpen = false
   #isOver = false
 
-  private constructor(socket: WASocket, timings: LinkTimings, events: LinkEvents) {
+  private constructor(socket: WASocket, { timings, mayRead }: LinkOptions, events: LinkEvents) {
     this.socket = socket
     this.#events = events
     this.#timings = timings
     this.#listen()
     this.#hastenClosing()
-    this.#catchUndecryptable()
+    this.#guardFrames(mayRead)
     this.#after(timings.login, () => {
       if (!this.#isOpen && this.#qrs === 0) this.end(new LoginUnanswered('The login was not answered'))
     })
@@ -119,7 +122,7 @@ export class Link {
         options: { dispatcher: route.dispatcher } as RequestInit,
       }),
     })
-    return new Link(socket, options.timings, events)
+    return new Link(socket, options, events)
   }
 
   /** When the last frame from WhatsApp came; null before the first. */
@@ -227,12 +230,16 @@ export class Link {
     }
   }
 
-  /** Baileys leaves a frame that it cannot decrypt as an unhandled rejection, and is deaf from then on. */
-  #catchUndecryptable(): void {
+  /**
+   * A node whose lease has ended takes no frame: another one may be reading them. And Baileys leaves a frame that it
+   * cannot decrypt as an unhandled rejection, and is deaf from then on.
+   */
+  #guardFrames(mayRead: () => boolean): void {
     const { ws } = this.socket
     for (const listener of ws.listeners('message')) {
       ws.off('message', listener as never)
       ws.on('message', (data: unknown) => {
+        if (!mayRead()) return this.end(new LeaseEnded('The lease on the sessions has ended'))
         Promise.resolve(listener(data)).catch((error) =>
           this.end(new Undecryptable('A frame could not be read', { cause: error })),
         )

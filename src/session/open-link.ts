@@ -24,6 +24,8 @@ export type LinkServices = Readonly<{
   /** null: the one that Baileys was released with. */
   whatsappVersion: WAVersion | null
   allowPrivateAddresses: boolean
+  /** Whether this node may act as the owner of its sessions at this moment. */
+  mayRead(): boolean
 }>
 
 type Opening = {
@@ -41,7 +43,7 @@ type Opening = {
  * @throws ProxyFailed, UnreadableSecret, and what the database throws
  */
 export async function openLink(
-  { db, sealer, caches, timings, whatsappUrl, whatsappVersion, allowPrivateAddresses }: LinkServices,
+  { db, sealer, caches, timings, whatsappUrl, whatsappVersion, allowPrivateAddresses, mayRead }: LinkServices,
   { instanceId, auth, behaviour, logger, signal, onProfile }: Opening,
   events: LinkEvents,
 ): Promise<Link | null> {
@@ -63,6 +65,7 @@ export async function openLink(
       route,
       caches: caches.of(instanceId),
       timings,
+      mayRead,
     },
     {
       ...events,

@@ -8,10 +8,10 @@ import type { PairingStep } from '../pairing/step.ts'
 import { SerialQueue } from '../serial.ts'
 import { within } from '../within.ts'
 import { AuthState } from './auth-state.ts'
-import { pauseBefore } from './backoff.ts'
+import { pauseAfterReplaced, pauseBefore } from './backoff.ts'
 import { Behaviour } from './behaviour.ts'
 import { type Close, decide, type Verdict } from './disconnect.ts'
-import { writeDesiredState, writeLoggedOut, writePaired, writeStopped } from './facts.ts'
+import { isStillOwner, writeDesiredState, writeLoggedOut, writePaired, writeStopped } from './facts.ts'
 import type { Link } from './link.ts'
 import { type LinkServices, openLink } from './open-link.ts'
 import type { OpeningGate } from './opening-gate.ts'
@@ -23,13 +23,15 @@ import { ProxyFailed } from './proxy-route.ts'
 export type SessionServices = LinkServices &
   Readonly<{
     gate: OpeningGate
-    /** With which this process has taken the sessions over; rises each time that any process does. */
-    epoch: number
     /** The connection of an instance has changed. */
     onChange(instance: Instance): void
     /** The instance was deleted behind this process' back. */
     onGone(instance: Instance): void
     onPairingStep(instanceId: string, step: PairingStep): void
+    /** This node may not act for its sessions at this moment, and the session was found to be open. */
+    onDoubt(): void
+    /** A write was refused, or WhatsApp has another link: somebody else owns the session. */
+    onNotOurs(session: Session): void
   }>
 
 /** A link that has held for so long is stable: what failed before it does not count any more. */
@@ -63,7 +65,7 @@ function createAttempt(): Attempt {
   return { abort: new AbortController(), leave: nothing, link: null, openedAt: null, over, settle }
 }
 
-const NO_FAILURES = { restarts: 0, badSessions: 0, failures: 0 }
+const NO_FAILURES = { restarts: 0, badSessions: 0, failures: 0, replacements: 0 }
 
 /**
  * The session of one instance: at most one link at a time, what it is told, and what is to be done when it ends. The
@@ -97,11 +99,12 @@ export class Session {
   #wasRunning = false
   #isClosed = false
 
-  constructor(services: SessionServices, instance: Instance) {
+  /** @param epoch with which it owns the instance */
+  constructor(services: SessionServices, instance: Instance, epoch: number) {
     this.#services = services
     this.#logger = services.logger.child({ instanceId: instance.id, instance: instance.name })
     this.#facts = instance
-    this.#owned = { instanceId: instance.id, epoch: services.epoch }
+    this.#owned = { instanceId: instance.id, epoch }
     this.#profile = new ProfileKeeper(services.db, this.#owned)
   }
 
@@ -109,9 +112,29 @@ export class Session {
     return this.#facts
   }
 
+  get epoch(): number {
+    return this.#owned.epoch
+  }
+
+  /** Whether it has ended for good: the instance may have another session by now. */
+  get isOver(): boolean {
+    return this.#isClosed
+  }
+
+  /** Whether there is a link, or one is being opened or waited for. */
+  get isRunning(): boolean {
+    return this.#phase.kind !== 'resting' && this.#phase.kind !== 'deleted'
+  }
+
+  /** When the last frame came on an open link; null while there is none, or somebody waits for something. */
+  get idleSince(): Date | null {
+    return this.#phase.kind === 'open' && !this.#onLogoutOver ? (this.#attempt?.link?.lastFrameAt ?? null) : null
+  }
+
   /** The present connection, at once. A link that has fallen silent is given up here when its own watch is late. */
   status(): ConnectionStatus {
     const attempt = this.#attempt
+    if (this.#phase.kind === 'open' && attempt && !this.#services.mayRead()) this.#services.onDoubt()
     if (this.#phase.kind === 'open' && attempt?.link?.isSilent) {
       attempt.link.endSilent()
       this.#lost(attempt, { kind: 'silent' })
@@ -120,7 +143,7 @@ export class Session {
       since: this.#since,
       observedAt: this.#attempt?.link?.lastFrameAt ?? null,
       isOnline: this.#isOnline,
-      sequence: sequenceOf(this.#services.epoch, this.#changes),
+      sequence: sequenceOf(this.#owned.epoch, this.#changes),
     })
   }
 
@@ -213,9 +236,21 @@ export class Session {
     })
   }
 
-  /** The deletion has failed. */
+  /** Ends the link because this node may not act for it; what is to be written still is, if nobody else owns it by then. */
+  suspend(): void {
+    if (!this.isRunning) return
+    this.#wasRunning = true
+    const wasPairing = !this.#isPaired
+    this.#endAttempt()
+    this.#enter({ kind: 'resting', failure: { reason: 'HANDOVER', whatsappCode: null } })
+    if (wasPairing) this.#failPairing({ reason: 'HANDOVER', whatsappCode: null })
+  }
+
+  /** The deletion has failed, or this node may act again. */
   resume(): void {
-    if (this.#wasRunning && this.#isPaired) this.restore()
+    const wasRunning = this.#wasRunning
+    this.#wasRunning = false
+    if (wasRunning && !this.isRunning && this.#isPaired) this.restore()
   }
 
   /** The instance is gone, with all that was kept of it; returns the last that is to be said of it. */
@@ -230,14 +265,21 @@ export class Session {
     return this.status()
   }
 
-  /** Another process runs the sessions now: there must be no link of this one any more, and it writes nothing. */
-  handOver(): void {
+  /** Somebody else owns the session: there must be no link of this one any more, and it writes nothing. */
+  letGo(): void {
+    if (this.#isClosed) return
     this.#isClosed = true
     void this.#auth?.discard()
     this.#endAttempt()
     if (this.#step) this.#failPairing({ reason: 'HANDOVER', whatsappCode: null })
     if (this.#phase.kind !== 'resting')
       this.#enter({ kind: 'resting', failure: { reason: 'HANDOVER', whatsappCode: null } })
+  }
+
+  /** Gives the session up for another node to take: closes the link, says so, and writes what is left to be written. */
+  async leave(): Promise<void> {
+    this.suspend()
+    await this.close()
   }
 
   /** Ends the link because the process ends: nothing is said about the instance by it. */
@@ -303,7 +345,7 @@ export class Session {
     try {
       // What the link before has left to be written is written first.
       await this.#auth?.idle()
-      const auth = (await this.#findAuth()) ?? (await AuthState.create(this.#services, this.#facts.id))
+      const auth = (await this.#findAuth()) ?? (await AuthState.create(this.#authServices, this.#facts.id))
       if (!(await this.#profile.read())) {
         this.#onClose(attempt, { kind: 'broken' })
         return this.#services.onGone(this.#facts)
@@ -345,7 +387,11 @@ export class Session {
     // A pairing that has ended is being forgotten.
     await this.#writes.idle()
     if (this.#auth?.isPaired) return this.#auth
-    return AuthState.load(this.#services, this.#facts.id)
+    return AuthState.load(this.#authServices, this.#facts.id)
+  }
+
+  get #authServices() {
+    return { ...this.#services, epoch: this.#owned.epoch, onNotOurs: () => this.#notOurs() }
   }
 
   // What the link tells; an attempt that was ended on request is not listened to.
@@ -415,6 +461,7 @@ export class Session {
       restarts: past.restarts + Number(verdict.kind === 'restart'),
       badSessions: past.badSessions + Number(close.kind === 'told' && close.code === 500),
       failures: past.failures + Number(verdict.kind === 'retry'),
+      replacements: past.replacements + Number(close.kind === 'told' && close.code === 440),
     }
     // What no phone has accepted is of no use for the next attempt.
     if (!this.#auth?.isPaired) this.#auth = null
@@ -437,7 +484,27 @@ export class Session {
         return this.#stop(verdict, wasPaired)
       case 'log out':
         return this.#loggedOut()
+      case 'contest':
+        return void this.#contest(verdict)
     }
+  }
+
+  /** Another link has taken this one's place. Which of the two is right is a question of who owns the session. */
+  async #contest({ reason, whatsappCode }: Failure): Promise<void> {
+    this.#onLogoutOver?.(false)
+    const ms = pauseAfterReplaced()
+    this.#enter({ kind: 'retrying', reason, whatsappCode, retryAt: new Date(Date.now() + ms) })
+    this.#retryTimer = setTimeout(() => this.#begin({ kind: 'opening' }, { isUrgent: false }), ms)
+    try {
+      if ((await isStillOwner(this.#services.db, this.#owned)) === false) this.#notOurs()
+    } catch (error) {
+      // If it is replaced once more, it is not opened again; and whoever owns it can go on.
+      this.#logger.warn({ err: error }, 'who owns the session could not be looked up')
+    }
+  }
+
+  #notOurs(): void {
+    if (!this.#isClosed) this.#services.onNotOurs(this)
   }
 
   #retry({ reason, whatsappCode }: Failure, pause: 'short' | 'long'): void {
@@ -521,11 +588,21 @@ export class Session {
     await this.#before
   }
 
-  /** @throws GatewayError INSTANCE_NOT_FOUND when the instance is gone */
+  /** @throws GatewayError INSTANCE_NOT_FOUND when the instance is gone, NotOurs */
   async #want(desired: Instance['desiredState']): Promise<void> {
     const written = await writeDesiredState(this.#services.db, this.#owned, desired)
-    if (!written) throw instanceNotFound()
+    if (!written) {
+      await this.#refuseUnlessOwner()
+      throw instanceNotFound()
+    }
     this.#adopt(written)
+  }
+
+  /** @throws NotOurs when a write was without effect because somebody else owns the session */
+  async #refuseUnlessOwner(): Promise<void> {
+    if ((await isStillOwner(this.#services.db, this.#owned)) !== false) return
+    this.#notOurs()
+    throw new NotOurs()
   }
 
   /** The row as it is now; what a connection is described from is told when it has changed. */
@@ -560,6 +637,7 @@ export class Session {
       try {
         const written = await write()
         if (written) this.#adopt(written)
+        else await this.#refuseUnlessOwner()
         return
       } catch (error) {
         if (this.#isClosed || error instanceof NotOurs) throw error
@@ -574,6 +652,9 @@ export class Session {
 const SEQUENCES_PER_EPOCH = 2 ** 32
 
 export const sequenceOf = (epoch: number, changes: number): number => epoch * SEQUENCES_PER_EPOCH + changes
+
+/** Of an instance whose owner with this epoch is gone: after all that the owner can have said, and before the next one. */
+export const lastSequenceOf = (epoch: number): number => sequenceOf(epoch, SEQUENCES_PER_EPOCH - 1)
 
 /** The own number, without the device. */
 const numberJidOf = (auth: AuthState): string => (auth.creds.me?.id ?? '').replace(/:\d+@/, '@')

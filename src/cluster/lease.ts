@@ -1,0 +1,226 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../db/types.ts'
+import type { Logger } from '../logger.ts'
+import { identifyAmongMachines, isCertainlyGone } from '../process-identity.ts'
+import { within } from '../within.ts'
+import type { NodeRef, PeerNode, Peers } from './node.ts'
+import { buryNode, LEASE_MS, type LiveNode, registerNode, type Registration, renewLease } from './nodes.ts'
+
+const RENEW_MS = 2_000
+const JITTER_MS = 250
+/** So much earlier than the database this node takes its lease for ended: links need a moment to close. */
+const MARGIN_MS = 1_000
+/** A statement that takes longer is of no use any more. */
+const STATEMENT_MS = 3_000
+
+/** What follows from a lease. None of it is awaited. */
+export type LeaseEvents = {
+  /** The lease holds: for the first time, again, or still. `now` is the time of the database. */
+  onHeld(now: Date): void
+  /** The deadline has passed and nothing is known: nothing may be done with the sessions until it holds again. */
+  onDoubt(): void
+  /** This registration was ended by others: its sessions may be owned by anybody. */
+  onLost(): void
+  /** The operator has asked this node to give its sessions away. */
+  onDrain(): void
+}
+
+type Change = Parameters<Parameters<Peers['onChange']>[0]>[0]
+
+/**
+ * The registration of this process among the nodes, renewed by one statement for all its sessions. Whether it holds is
+ * known without asking anybody, from a clock that nobody sets: the database may say that it has ended only after this
+ * node has taken it for ended by itself.
+ */
+export class NodeLease implements Peers {
+  readonly #db: Kysely<DB>
+  readonly #logger: Logger
+  readonly #registration: Registration
+  readonly #events: LeaseEvents
+  readonly #owned: () => number
+  readonly #listeners = new Set<(change: Change) => void>()
+  #node: NodeRef | null = null
+  #self: LiveNode | null = null
+  #peers: readonly LiveNode[] = []
+  /** On the monotonic clock. */
+  #deadline = 0
+  #isInDoubt = true
+  #failures = 0
+  #watch: NodeJS.Timeout | undefined
+  #next: NodeJS.Timeout | undefined
+  #renewing: Promise<void> = Promise.resolve()
+  #isClosed = false
+
+  /** @param owned how many sessions this node runs */
+  constructor(
+    db: Kysely<DB>,
+    logger: Logger,
+    registration: Omit<Registration, 'process'>,
+    owned: () => number,
+    events: LeaseEvents,
+  ) {
+    this.#db = db
+    this.#logger = logger
+    this.#registration = { ...registration, process: identifyAmongMachines() }
+    this.#owned = owned
+    this.#events = events
+  }
+
+  /** The present registration; null before the first. */
+  get node(): NodeRef | null {
+    return this.#node
+  }
+
+  get isDraining(): boolean {
+    return this.#self?.isDraining ?? false
+  }
+
+  /** Renewals that failed since the start. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /**
+   * Whether this node may act as the owner of its sessions, at once. A node that takes no commands from others and knew
+   * of none is the only one, and goes on while the database is away.
+   */
+  isValid(): boolean {
+    if (!this.#node || this.#isClosed) return false
+    return performance.now() < this.#deadline || (this.#registration.address === null && this.#peers.length === 0)
+  }
+
+  /**
+   * Whether this node runs sessions: one that the others can reach does, unless one that they cannot reach was here
+   * before it; one that they cannot reach runs them while it is the oldest.
+   */
+  get takesPart(): boolean {
+    const { epoch } = this.#node ?? { epoch: 0 }
+    const older = this.#peers.filter((peer) => peer.epoch < epoch)
+    return older.every(({ address }) => address !== null && this.#registration.address !== null)
+  }
+
+  list(): readonly PeerNode[] {
+    return this.#peers
+  }
+
+  onChange(listener: (change: Change) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** Registers, and renews from then on. Resolves after the first try, whatever comes of it. */
+  async open(): Promise<void> {
+    await this.#turn()
+  }
+
+  /** Renews at once, because something has changed that the database may know of. */
+  async renewNow(): Promise<void> {
+    await this.#turn()
+  }
+
+  /** Ends the registration: what this node owned is nobody's. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#watch)
+    clearTimeout(this.#next)
+    const end = this.#renewing.then(() => this.#node && buryNode(this.#db, this.#node).catch(() => undefined))
+    // A database that is away is not waited for: the lease ends by itself.
+    await within(MARGIN_MS, end)
+  }
+
+  #turn(): Promise<void> {
+    clearTimeout(this.#next)
+    this.#renewing = this.#renewing.then(async () => {
+      if (this.#isClosed) return
+      try {
+        await (this.#node ? this.#renew(this.#node) : this.#register())
+      } catch (error) {
+        this.#failures++
+        this.#logger.warn({ err: error }, 'the lease on the sessions could not be renewed yet')
+      }
+      this.#plan()
+    })
+    return this.#renewing
+  }
+
+  /** Sooner than usual when the lease of another node is about to end, so that its sessions do not wait. */
+  #plan(): void {
+    if (this.#isClosed) return
+    const soonest = Math.min(RENEW_MS, ...this.#peers.map(({ msLeft }) => Math.max(100, msLeft)))
+    clearTimeout(this.#next)
+    this.#next = setTimeout(() => void this.#turn(), soonest + Math.random() * JITTER_MS)
+  }
+
+  async #register(): Promise<void> {
+    const sentAt = performance.now()
+    const node = await inTime(registerNode(this.#db, this.#registration))
+    if (this.#isClosed) return
+    this.#node = node
+    // With what is known of the others, which decides whether there is anything to do.
+    await this.#renew(node, sentAt)
+  }
+
+  async #renew(node: NodeRef, sentAt = performance.now()): Promise<void> {
+    const renewal = await inTime(renewLease(this.#db, node, this.#owned()))
+    if (!renewal) return this.#lose()
+    const gone = renewal.nodes.filter(({ process }) => isCertainlyGone(process))
+    for (const one of gone) await inTime(buryNode(this.#db, one))
+    const alive = renewal.nodes.filter((one) => !gone.includes(one))
+    const wasDraining = this.isDraining
+    this.#self = alive.find(({ id }) => id === node.id) ?? null
+    this.#note(alive.filter(({ id }) => id !== node.id))
+    if (this.#isClosed) return
+    this.#deadline = sentAt + LEASE_MS - MARGIN_MS
+    this.#isInDoubt = false
+    this.#watchDeadline()
+    this.#events.onHeld(renewal.now)
+    if (this.isDraining && !wasDraining) this.#events.onDrain()
+  }
+
+  #lose(): void {
+    this.#logger.error('this node was taken for gone, and others may own its sessions')
+    this.#node = null
+    this.#deadline = 0
+    this.#isInDoubt = true
+    clearTimeout(this.#watch)
+    this.#events.onLost()
+    // At once, under a new epoch.
+    setImmediate(() => void this.#turn())
+  }
+
+  #watchDeadline(): void {
+    clearTimeout(this.#watch)
+    const left = this.#deadline - performance.now()
+    this.#watch = setTimeout(
+      () => {
+        if (this.#isInDoubt || this.#isClosed) return
+        if (this.isValid()) return this.#watchDeadline()
+        this.#isInDoubt = true
+        this.#logger.error('the lease on the sessions could not be renewed in time, so their links are closed')
+        this.#events.onDoubt()
+      },
+      // An only node that goes on without the database looks again from time to time.
+      left > 0 ? left : RENEW_MS,
+    )
+  }
+
+  #note(peers: readonly LiveNode[]): void {
+    const before = this.#peers
+    this.#peers = peers
+    const key = ({ id, epoch, isDraining }: PeerNode) => `${id} ${epoch} ${isDraining}`
+    const [old, present] = [new Set(before.map(key)), new Set(peers.map(key))]
+    const come = peers.filter((peer) => !old.has(key(peer)))
+    const gone = before.filter((peer) => !present.has(key(peer)))
+    if (come.length + gone.length === 0) return
+    for (const listener of this.#listeners) listener({ come, gone })
+  }
+}
+
+async function inTime<Result>(statement: Promise<Result>): Promise<Result> {
+  const outcome = await within(
+    STATEMENT_MS,
+    statement.then((result) => ({ result })),
+  )
+  if (!outcome) throw new Error('The database did not answer in time')
+  return outcome.result
+}
