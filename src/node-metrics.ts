@@ -1,5 +1,6 @@
 import type { Metrics } from './metrics.ts'
 import { LIMITER_MODES, type RateLimiter } from './rate-limit.ts'
+import type { Cluster } from './cluster/cluster.ts'
 import type { SessionRegistry } from './session/registry.ts'
 
 /** Registers what is told of the sessions of this node. */
@@ -17,4 +18,9 @@ export function tellOfLimiter(metrics: Metrics, limiter: RateLimiter): void {
     '1 for who counts requests: this node alone, Redis for all (shared), or this node within its share while Redis is away',
     () => Object.fromEntries(LIMITER_MODES.map((mode) => [mode, Number(mode === limiter.mode())])),
   )
+}
+
+/** Registers whether news of other nodes come by the bus. */
+export function tellOfBus(metrics: Metrics, cluster: Cluster): void {
+  metrics.gauge('bus_up', '1 while the bus between the nodes is up', () => Number(cluster.isBusUp))
 }
