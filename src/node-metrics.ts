@@ -3,10 +3,27 @@ import { LIMITER_MODES, type RateLimiter } from './rate-limit.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import type { SessionRegistry } from './session/registry.ts'
 
-/** Registers what is told of the sessions of this node. */
+/** Registers what is told of the sessions of this node, and of its place among the nodes. */
 export function tellOfSessions(metrics: Metrics, sessions: SessionRegistry): void {
   metrics.gaugeBy('state', 'sessions', 'Sessions of this node, by the state that they show', () =>
     sessions.countByState(),
+  )
+  metrics.gauge('owned_sessions', 'Sessions of the instances that this node owns', () => sessions.live.length)
+  metrics.gauge(
+    'live_nodes',
+    'Nodes whose leases hold, as this one knows',
+    () => 1 + (sessions.peers?.list().length ?? 0),
+  )
+  metrics.total('handovers_total', 'Sessions that were handed over to another node', () => sessions.counts.handedOver)
+  metrics.total(
+    'refused_writes_total',
+    'Writes of sessions that the database refused because another node owns them',
+    () => sessions.counts.refusedWrites,
+  )
+  metrics.total(
+    'failed_renewals_total',
+    "Renewals of this node's lease that failed",
+    () => sessions.counts.failedRenewals,
   )
 }
 

@@ -221,14 +221,28 @@ describe.skipIf(!hasOwnRedis)('with Redis', () => {
       await recover(limiter)
     })
 
-    test('cannot write, the node counts by itself', async () => {
+    test.each([
+      [
+        'is full',
+        (direct: Redis) => direct.config('SET', 'maxmemory', '1'),
+        (direct: Redis) => direct.config('SET', 'maxmemory', '0'),
+      ],
+      [
+        'only reads',
+        (direct: Redis) => direct.replicaof('127.0.0.1', 1),
+        (direct: Redis) => direct.replicaof('NO', 'ONE'),
+      ],
+    ])('%s, the node counts by itself until it can write there', async (_what, spoil, mend) => {
       const limiter = await openLimiter()
       const direct = connectDirectly()
-      await direct.config('SET', 'maxmemory', '1')
+      await spoil(direct)
       expect(await grantedOf(limiter, 100)).toBe(50)
+      // Longer than it takes to ask whether it is back.
+      await new Promise((resolve) => setTimeout(resolve, 1_200))
       expect(limiter.mode()).toBe('share')
-      await direct.config('SET', 'maxmemory', '0')
+      await mend(direct)
       await recover(limiter)
+      expect(await grantedOf(limiter, 150)).toBe(LIMIT)
     })
 
     test('is away at the start, the gateway starts, answers reads, and opens no pairing', async () => {

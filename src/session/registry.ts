@@ -193,7 +193,7 @@ export class SessionRegistry {
   /** How many sessions this process has, by the state that they show. */
   countByState(): Record<ConnectionState, number> {
     const counts: Record<ConnectionState, number> = { connected: 0, connecting: 0, disconnected: 0, loggedout: 0 }
-    for (const session of this.#sessions.values()) counts[session.status().state] += 1
+    for (const session of this.live) counts[session.status().state] += 1
     return counts
   }
 
