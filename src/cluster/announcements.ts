@@ -91,16 +91,20 @@ export class Announcements {
   }
 
   /** The truth about some accounts: in full where something has changed since the number that is known. */
-  statesOf({ accounts }: StatesRequest): Record<string, AccountStates> {
-    const listed = this.#services.sessions.list(new Set(Object.keys(accounts)))
+  statesOf({ accounts, observed = false }: StatesRequest): Record<string, AccountStates> {
+    const asked = Object.entries(accounts).map(([accountId, known]) => {
+      const { number = 0, passings = [] } = this.#accounts.get(accountId) ?? {}
+      return { accountId, known, number, passings }
+    })
+    const wanted = asked.filter(({ known, number }) => observed || known !== number)
+    const listed = this.#services.sessions.list(new Set(wanted.map(({ accountId }) => accountId)))
     const byAccount = groupBy(listed, accountIdOf)
     const states: Record<string, AccountStates> = {}
-    for (const [accountId, known] of Object.entries(accounts)) {
-      const { number = 0, passings = [] } = this.#accounts.get(accountId) ?? {}
+    for (const { accountId, known, number, passings } of asked) {
       const sessions = byAccount.get(accountId) ?? []
       states[accountId] =
         known === number
-          ? { number, observed: observedOf(sessions) }
+          ? { number, ...(observed && { observed: observedOf(sessions) }) }
           : {
               number,
               told: sessions.map((session) => this.#withStep(session)),
