@@ -75,7 +75,7 @@ describe.skipIf(!canCluster)('three nodes', () => {
     nodes.a.pause()
     const without = [nodes.a]
     await cluster.comesToRest({ without, patienceMs: BACK_WITHIN_MS })
-    await sleep(10_000)
+    await sleep(18_000)
     nodes.a.resume()
     await cluster.comesToRest()
     expect(await cluster.wrongs()).toEqual([])
