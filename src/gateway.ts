@@ -3,6 +3,7 @@ import { createApp } from './app.ts'
 import { bootstrap, type FirstContact } from './bootstrap.ts'
 import { configRules } from './integration/config.ts'
 import type { Config } from './config.ts'
+import { ConnectionLogs } from './connection/logs.ts'
 import { MergedTicks } from './connection/merged-ticks.ts'
 import { openDatabase } from './db/database.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
@@ -77,12 +78,14 @@ export async function startGateway(
     const tokenUsage = trackTokenUsage(db, logger)
     middle.push(tokenUsage.close)
 
+    const connectionTicks = new MergedTicks(sessions.connectionTicks)
     const services: Services = {
       config,
       db,
       readModel,
       sessions,
-      connectionTicks: new MergedTicks(sessions.connectionTicks),
+      connectionTicks,
+      connectionLogs: new ConnectionLogs(connectionTicks, (instance) => sessions.statusOf(instance)),
       limiter: createRateLimiter(config.rateLimitPerMinute),
       logger,
       sealer,

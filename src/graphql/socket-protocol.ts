@@ -93,20 +93,21 @@ function sendEvents(
   events: EventStream,
   extensions: Record<string, unknown>,
 ): AsyncIterableIterator<never> {
-  const idText = JSON.stringify(id)
-  let after = `,"extensions":${JSON.stringify(extensions)}}`
+  const before = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`)
+  let after = Buffer.from(`,"extensions":${JSON.stringify(extensions)}}}`)
+  const resume = () => events.resume()
   const over = { done: true, value: undefined } as const
   return {
     next: async () => {
-      for await (const text of events) {
-        if (!peer.isOpen) break
-        await peer.send(`{"id":${idText},"type":"next","payload":${text.slice(0, -1)}${after}}`)
-        after = '}'
-      }
+      await events.flow(({ json }) => {
+        peer.send(Buffer.concat([before, json.subarray(0, -1), after]), resume)
+        after = END
+        return false
+      })
       return over
     },
     return: async () => {
-      await events.return()
+      events.close()
       return over
     },
     [Symbol.asyncIterator]() {
@@ -114,3 +115,6 @@ function sendEvents(
     },
   }
 }
+
+/** The ends of the payload and of the message. */
+const END = Buffer.from('}}')
