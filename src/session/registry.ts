@@ -54,6 +54,8 @@ export type RegistryServices = Omit<LinkServices, 'caches' | 'timings' | 'mayRea
     maxOpening: number
     /** The database for what must not wait; null: nobody else can use it. */
     urgent: Kysely<DB> | null
+    /** This process among the nodes. */
+    nodeId?: string
     /** Where other nodes reach this one; null: this one works alone, and waits while another node is there. */
     address?: string | null
     /** Sessions that this node runs at most. */
@@ -105,21 +107,15 @@ export class SessionRegistry {
   #sweep: NodeJS.Timeout | undefined
 
   constructor(services: RegistryServices) {
-    const { urgent, logger, address = null, capacity = null } = services
+    const { urgent, logger, nodeId = randomUUID(), address = null, capacity = null } = services
     this.#lease =
       urgent &&
-      new NodeLease(
-        urgent,
-        logger,
-        { id: randomUUID(), address, capacity, name: hostname() },
-        () => this.running.length,
-        {
-          onHeld: (now) => this.#hold(now),
-          onDoubt: () => this.#doubt(),
-          onLost: () => this.#lose(),
-          onDrain: () => logger.info('this node gives its sessions away, because it was asked to'),
-        },
-      )
+      new NodeLease(urgent, logger, { id: nodeId, address, capacity, name: hostname() }, () => this.running.length, {
+        onHeld: (now) => this.#hold(now),
+        onDoubt: () => this.#doubt(),
+        onLost: () => this.#lose(),
+        onDrain: () => logger.info('this node gives its sessions away, because it was asked to'),
+      })
     this.#lease?.onChange(() => {
       this.#changedAt = performance.now()
     })
@@ -413,8 +409,7 @@ export class SessionRegistry {
     const mine = this.running.length
     const share = Math.ceil((mine + others.reduce((sum, { owned }) => sum + owned, 0)) / (others.length + 1))
     if (mine <= share + SLACK) return
-    const idle = (session: Session) => session.idleSince?.getTime() ?? Infinity
-    const [quietest] = this.running.toSorted((one, other) => idle(one) - idle(other))
+    const [quietest] = this.running.toSorted((one, other) => quietSince(one) - quietSince(other))
     const [least] = others.toSorted((one, other) => one.owned - other.owned)
     if (quietest?.idleSince && least) await this.#give(quietest, new Map(), least)
   }
@@ -620,6 +615,8 @@ export class SessionRegistry {
     }
   }
 }
+
+const quietSince = ({ idleSince }: Session): number => idleSince?.getTime() ?? Infinity
 
 /** Whether an instance's session is to run by itself. */
 const isWanted = ({ desiredState, pairedAt, loggedOutAt, stopReason }: Instance): boolean =>
