@@ -1,15 +1,18 @@
-import type { LogEvent } from 'kysely'
+import type { Kysely, LogEvent } from 'kysely'
 import { createApp } from './app.ts'
 import { bootstrap, type FirstContact } from './bootstrap.ts'
 import { configRules } from './integration/config.ts'
+import type { Cluster } from './cluster/cluster.ts'
+import { ownersIn } from './cluster/owners.ts'
 import type { Config } from './config.ts'
 import { MergedTicks } from './connection/merged-ticks.ts'
 import { openDatabase } from './db/database.ts'
+import type { DB } from './db/types.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
 import type { Logger } from './logger.ts'
 import { Metrics } from './metrics.ts'
 import { serveMetrics } from './metrics-server.ts'
-import { tellOfLimiter, tellOfSessions } from './node-metrics.ts'
+import { tellOfBus, tellOfLimiter, tellOfSessions } from './node-metrics.ts'
 import type { CommandTools } from './operator/commands.ts'
 import { serveCommands } from './operator/socket.ts'
 import { createRateLimiter } from './rate-limit.ts'
@@ -68,6 +71,8 @@ export async function startGateway(
     if (changes) middle.push(() => changes.close())
     const readModel = new ReadModel(db, changes, config.readCacheMb * 2 ** 20)
 
+    const cluster = config.redisUrl === null ? null : await openCluster(config, config.redisUrl, logger)
+    if (cluster) back.push(() => cluster.close())
     const sessions = new SessionRegistry({
       ...config,
       db: database.direct,
@@ -75,7 +80,10 @@ export async function startGateway(
       sealer,
       logger,
       timings,
+      nodeId: cluster?.nodeId ?? null,
+      address: cluster?.address ?? null,
     })
+    if (cluster) join(cluster, sessions, db)
     front.push(() => sessions.leave())
     middle.push(() => sessions.close())
     const tokenWatch = watchTokens(db, logger)
@@ -92,7 +100,9 @@ export async function startGateway(
     const tokenUsage = trackTokenUsage(db, logger)
     middle.push(tokenUsage.close)
 
-    const shared = config.redisUrl && (await openSharedPlaces(config.redisUrl, { liveNodes: () => 1, logger }))
+    const shared =
+      config.redisUrl &&
+      (await openSharedPlaces(config.redisUrl, { liveNodes: () => 1 + (sessions.peers?.list().length ?? 0), logger }))
     if (shared) back.push(async () => shared.close())
     const limiter = createRateLimiter(config.rateLimitPerMinute, {
       shared: shared || null,
@@ -100,6 +110,7 @@ export async function startGateway(
     })
     tellOfSessions(metrics, sessions)
     tellOfLimiter(metrics, limiter)
+    if (cluster) tellOfBus(metrics, cluster)
 
     const services: Services = {
       config,
@@ -137,6 +148,30 @@ export async function startGateway(
     await close()
     throw error
   }
+}
+
+/** Loaded here, so that a node without REDIS_URL does not pay for it. */
+async function openCluster(config: Config, redisUrl: string, logger: Logger): Promise<Cluster> {
+  const { Cluster: Loaded } = await import('./cluster/cluster.ts')
+  return Loaded.open({ ...config, redisUrl, encryptionKey: loadEncryptionKey(config), logger })
+}
+
+function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>): void {
+  const { peers } = sessions
+  if (!peers) return
+  cluster.join({
+    self: () => sessions.node,
+    peers,
+    find: (instanceId) => sessions.toTell(instanceId),
+    list: (accountIds) => sessions.listToTell(accountIds),
+    runs: (instanceId) => sessions.runs(instanceId),
+    perform: (instance, order) => sessions.obey(instance, order),
+    take: () => sessions.take(),
+    readOwners: (accountIds) => ownersIn(db, accountIds),
+    connectionTicks: sessions.connectionTicks,
+    pairingSteps: sessions.pairingSteps,
+  })
+  sessions.reach(cluster)
 }
 
 /** Beside PostgreSQL commands can do without the gateway, so that a folder which cannot be written is no reason to end. */

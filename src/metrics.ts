@@ -30,10 +30,15 @@ export class Metrics {
     this.#metrics.push({ kind: 'gauge', name: PREFIX + name, help, label, read })
   }
 
-  /** Counts from 0 upwards, by the function that is returned; `name` ends with `_total`. */
+  /** What somebody counts from 0 upwards; `name` ends with `_total`. */
+  total(name: string, help: string, read: () => number): void {
+    this.#metrics.push({ kind: 'counter', name: PREFIX + name, help, label: null, read })
+  }
+
+  /** The same, counted here, by the function that is returned. */
   counter(name: string, help: string): (times?: number) => void {
     let count = 0
-    this.#metrics.push({ kind: 'counter', name: PREFIX + name, help, label: null, read: () => count })
+    this.total(name, help, () => count)
     return (times = 1) => {
       count += times
     }

@@ -85,7 +85,6 @@ export async function openSharedPlaces(
     leave(new Error(`no connection within ${START_MS} ms`))
   }
   redis.on('close', () => leave(new Error('the connection was closed')))
-  redis.on('ready', () => void (isAway && probe()))
 
   return {
     reserve: async (...request) => {

@@ -41,6 +41,8 @@ function createNode() {
     isLost: () => void (self = null),
     changes: ({ instance }: SessionHere) => announcements.noteTick({ kind: 'changed', instance }),
     asked: (known: number | null) => announcements.statesOf({ accounts: { [ACCOUNT]: known } })[ACCOUNT],
+    observed: (known: number) =>
+      announcements.statesOf({ accounts: { [ACCOUNT]: known }, observed: true })[ACCOUNT]?.observed,
   }
 }
 
@@ -90,6 +92,14 @@ describe('announcements', () => {
     expect(node.sent).toEqual([])
   })
 
+  test('tell of a session that has left this node what it was last', () => {
+    const session = sessionOf(5)
+    node.changes(session)
+    node.announcements.noteReleased(session.instance, session.status)
+    passWindow()
+    expect(node.sent).toMatchObject([{ told: [{ status: { sequence: 5 } }] }])
+  })
+
   test('that wait are made when the node ends', () => {
     node.changes(node.runs(sessionOf()))
     node.announcements.close()
@@ -102,7 +112,8 @@ describe('whoever asks a node', () => {
     const session = node.runs(sessionOf(7))
     node.changes(session)
     expect(node.asked(null)).toMatchObject({ number: 1, told: [{ status: { sequence: 7 } }], passings: [] })
-    expect(node.asked(1)).toEqual({ number: 1, observed: { [session.instance.id]: 7 } })
+    expect(node.asked(1)).toEqual({ number: 1 })
+    expect(node.observed(1)).toEqual({ [session.instance.id]: 7 })
     node.changes(session)
     expect(node.asked(1)).toMatchObject({ number: 2, told: [{ status: { sequence: 7 } }] })
   })

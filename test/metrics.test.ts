@@ -1,9 +1,9 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { Metrics } from '../src/metrics.ts'
 import { serveMetrics } from '../src/metrics-server.ts'
 import { seed } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
-import { startGatewayForTest } from './testkit.ts'
+import { hasPostgres, startGatewayForTest } from './testkit.ts'
 
 const serveForTest = async (metrics: Metrics) => {
   const serving = await serveMetrics(metrics, { host: '127.0.0.1', port: 0, logger: silentLogger })
@@ -18,11 +18,29 @@ test('a gateway with METRICS_PORT tells of its sessions, its limiter and its pro
   expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
   const text = await response.text()
   expect(text).toContain('switchboard_sessions{state="connected"} 0\n')
+  for (const told of [
+    'live_nodes 1',
+    'owned_sessions 0',
+    'handovers_total 0',
+    'refused_writes_total 0',
+    'failed_renewals_total 0',
+  ]) {
+    expect(text).toContain(`switchboard_${told}\n`)
+  }
   expect(text).toContain('switchboard_rate_limit_mode{mode="alone"} 1\n')
   expect(text).toContain('switchboard_rate_limit_mode{mode="share"} 0\n')
   expect(text).toContain('switchboard_rate_limit_share_total 0\n')
   expect(text).toMatch(/^process_resident_memory_bytes \d+/m)
   expect((await gateway.get('/metrics')).status).toBe(404)
+})
+
+test.skipIf(!hasPostgres)('a gateway tells how many nodes it knows', async () => {
+  const first = await startGatewayForTest({ metricsPort: 0 })
+  const { databaseUrl } = first.services.config
+  const second = await startGatewayForTest({ metricsPort: 0, databaseUrl })
+  for (const { metricsUrl } of [first, second]) {
+    await vi.waitFor(async () => expect(await read(metricsUrl ?? '')).toContain('switchboard_live_nodes 2\n'))
+  }
 })
 
 test('a gateway without METRICS_PORT tells nobody', async () => {

@@ -80,7 +80,8 @@ describe('a node that is asked by another', () => {
       },
     })
     await expect(client.command(node, connect)).rejects.toBeInstanceOf(NotOwner)
-    await expect(client.command({ ...node, id: randomUUID() }, connect)).rejects.toBeInstanceOf(NotOwner)
+    const other = { ...(await open()), id: randomUUID() }
+    await expect(client.command(other, connect)).rejects.toBeInstanceOf(NotOwner)
   })
 
   test('answers nobody without the bearer', async () => {

@@ -123,6 +123,7 @@ function createScene() {
       onChange({ come: [peer], gone: [] })
       return peer
     },
+    change: (change: Parameters<typeof onChange>[0]) => onChange(change),
     die: (peer: PeerNode) => {
       peers.splice(peers.indexOf(peer), 1)
       onChange({ come: [], gone: [peer] })
@@ -412,6 +413,25 @@ test('what runs here is not told as news from elsewhere', async () => {
   scene.here.add(instance.id)
   announce(1, [told(instance, statusOf('connected', 2 * EPOCH + 1))])
   expect(scene.ticks).toEqual([])
+})
+
+test('a node that begins to drain is not taken for gone', async () => {
+  scene.holds(peer, 4, [told(instance, statusOf('connected', 3 * EPOCH + 2))])
+  await scene.states.prepare(ACCOUNT)
+  scene.change({ come: [{ ...peer, isDraining: true }], gone: [peer] })
+  expect(scene.states.statusOf(instance)?.state).toBe('connected')
+})
+
+test('what the next owner has told while the session was still here is told when it has left', async () => {
+  await scene.states.prepare(ACCOUNT)
+  scene.listen()
+  scene.here.add(instance.id)
+  announce(1, [told(instance, statusOf('connected', 3 * EPOCH + 1))])
+  expect(scene.ticks).toEqual([])
+  scene.here.clear()
+  scene.states.noteReleased({ id: 'self', epoch: 2 }, instance, statusOf('disconnected', 2 * EPOCH + 7))
+  expect(scene.ticks).toHaveLength(1)
+  expect(scene.states.statusOf(instance)?.state).toBe('connected')
 })
 
 test('a session that has left this node stays known as moving until its next owner tells of it', async () => {

@@ -1,13 +1,15 @@
+import { rmSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Logger } from '../src/logger.ts'
 import { createRateLimiter, type RateLimiter } from '../src/rate-limit.ts'
 import { openSharedPlaces } from '../src/shared-places.ts'
 import { startBreakableProxy } from './breakable-proxy.ts'
+import { startGatewayProcessForTest } from './child.ts'
 import { hasOwnRedis, type OwnRedis, startOwnRedisForTest } from './own-redis.ts'
 import { seed } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
-import { startGatewayForTest } from './testkit.ts'
+import { createTempDir, createTestDatabase, hasPostgres, startGatewayForTest, TEST_KEY } from './testkit.ts'
 
 const LIMIT = 100
 
@@ -71,6 +73,28 @@ describe.skipIf(!hasOwnRedis)('with Redis', () => {
       )
       expect(statuses.filter((status) => status === 200)).toHaveLength(LIMIT)
       expect(statuses.filter((status) => status === 429)).toHaveLength(400)
+    })
+
+    test.skipIf(!hasPostgres)('are shared by built gateways, too, which tell so', async () => {
+      const database = await createTestDatabase()
+      onTestFinished(database.drop)
+      const DATA_DIR = createTempDir()
+      onTestFinished(() => rmSync(DATA_DIR, { recursive: true, force: true }))
+      const BOOTSTRAP_TOKEN = 'a-token-of-this-test-of-more-than-32-characters'
+      const gateway = await startGatewayProcessForTest({
+        DATA_DIR,
+        DATABASE_URL: database.url,
+        ENCRYPTION_KEY: TEST_KEY,
+        REDIS_URL: redis.url,
+        METRICS_PORT: '0',
+        BOOTSTRAP_TOKEN,
+        LOG_FORMAT: 'json',
+      })
+      expect((await gateway.list(BOOTSTRAP_TOKEN)).status).toBe(200)
+      expect(await connectDirectly().keys('switchboard:limit:requests:*')).toHaveLength(1)
+      const [, metricsUrl = ''] = await gateway.prints(/"metricsUrl":"([^"]+)"/)
+      expect(await (await fetch(metricsUrl)).text()).toContain('switchboard_rate_limit_mode{mode="shared"} 1\n')
+      expect((await gateway.stop()).code).toBe(0)
     })
 
     test('are taken all at once or not at all, and a refusal costs nothing', async () => {
@@ -221,14 +245,28 @@ describe.skipIf(!hasOwnRedis)('with Redis', () => {
       await recover(limiter)
     })
 
-    test('cannot write, the node counts by itself', async () => {
+    test.each([
+      [
+        'is full',
+        (direct: Redis) => direct.config('SET', 'maxmemory', '1'),
+        (direct: Redis) => direct.config('SET', 'maxmemory', '0'),
+      ],
+      [
+        'only reads',
+        (direct: Redis) => direct.replicaof('127.0.0.1', 1),
+        (direct: Redis) => direct.replicaof('NO', 'ONE'),
+      ],
+    ])('%s, the node counts by itself until it can write there', async (_what, spoil, mend) => {
       const limiter = await openLimiter()
       const direct = connectDirectly()
-      await direct.config('SET', 'maxmemory', '1')
+      await spoil(direct)
       expect(await grantedOf(limiter, 100)).toBe(50)
+      // Longer than it takes to ask whether it is back.
+      await new Promise((resolve) => setTimeout(resolve, 1_200))
       expect(limiter.mode()).toBe('share')
-      await direct.config('SET', 'maxmemory', '0')
+      await mend(direct)
       await recover(limiter)
+      expect(await grantedOf(limiter, 150)).toBe(LIMIT)
     })
 
     test('is away at the start, the gateway starts, answers reads, and opens no pairing', async () => {

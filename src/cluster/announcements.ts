@@ -18,7 +18,8 @@ type Account = {
   number: number
   /** What was announced of it so far. */
   announced: number
-  changed: Set<string>
+  /** What a session was when it left; null: what it is when it is told. */
+  changed: Map<string, Told | null>
   passings: Passing[]
   unannounced: Passing[]
   timer: NodeJS.Timeout | undefined
@@ -59,7 +60,7 @@ export class Announcements {
     const { id, accountId } = tick.instance
     const account = this.#count(accountId)
     if (tick.kind === 'changed') {
-      account.changed.add(id)
+      account.changed.set(id, null)
       return
     }
     const passing = { number: account.number, tick }
@@ -72,7 +73,7 @@ export class Announcements {
   noteStep({ id, accountId }: Instance, step: PairingStep): void {
     const account = this.#count(accountId)
     const numbered = { number: account.number, step }
-    account.changed.add(id)
+    account.changed.set(id, null)
     this.#steps.set(id, numbered)
     if (!isOutcome(step)) return
     // Kept for a while for those who have missed it, since the attempt that it ended is not there to be asked any more.
@@ -83,17 +84,27 @@ export class Announcements {
     this.#forgetting.add(timer)
   }
 
+  /** A session has left this node, and cannot be asked any more when that is told. */
+  noteReleased(instance: Instance, status: ConnectionStatus): void {
+    const account = this.#count(instance.accountId)
+    account.changed.set(instance.id, { instance, status, step: this.#steps.get(instance.id) ?? null })
+  }
+
   /** The truth about some accounts: in full where something has changed since the number that is known. */
-  statesOf({ accounts }: StatesRequest): Record<string, AccountStates> {
-    const listed = this.#services.sessions.list(new Set(Object.keys(accounts)))
+  statesOf({ accounts, observed = false }: StatesRequest): Record<string, AccountStates> {
+    const asked = Object.entries(accounts).map(([accountId, known]) => {
+      const { number = 0, passings = [] } = this.#accounts.get(accountId) ?? {}
+      return { accountId, known, number, passings }
+    })
+    const wanted = asked.filter(({ known, number }) => observed || known !== number)
+    const listed = this.#services.sessions.list(new Set(wanted.map(({ accountId }) => accountId)))
     const byAccount = groupBy(listed, accountIdOf)
     const states: Record<string, AccountStates> = {}
-    for (const [accountId, known] of Object.entries(accounts)) {
-      const { number = 0, passings = [] } = this.#accounts.get(accountId) ?? {}
+    for (const { accountId, known, number, passings } of asked) {
       const sessions = byAccount.get(accountId) ?? []
       states[accountId] =
         known === number
-          ? { number, observed: observedOf(sessions) }
+          ? { number, ...(observed && { observed: observedOf(sessions) }) }
           : {
               number,
               told: sessions.map((session) => this.#withStep(session)),
@@ -123,7 +134,7 @@ export class Announcements {
     const account = this.#accounts.get(accountId) ?? {
       number: 0,
       announced: 0,
-      changed: new Set(),
+      changed: new Map(),
       passings: [],
       unannounced: [],
       timer: undefined,
@@ -138,11 +149,11 @@ export class Announcements {
     account.timer = undefined
     const { number, announced: before, changed, unannounced: passings } = account
     account.announced = number
-    account.changed = new Set()
+    account.changed = new Map()
     account.unannounced = []
     const from = this.#services.self()
     if (!from) return
-    const told = [...changed].flatMap((id) => this.toldOf(id) ?? [])
+    const told = [...changed].flatMap(([id, last]) => last ?? this.toldOf(id) ?? [])
     this.#services.bus.publish(accountId, { from, before, number, told, passings })
   }
 

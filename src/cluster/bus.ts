@@ -1,13 +1,10 @@
 import type { Redis } from 'ioredis'
 import type { Logger } from '../logger.ts'
+import { connectRedis } from '../redis.ts'
 import type { Sealer } from '../sealing/sealer.ts'
 import type { Announcement } from './wire.ts'
 import { parseWire } from './wire.ts'
 
-/** How long the messages of one topic wait for an answer before the bus counts as away. */
-const COMMAND_TIMEOUT_MS = 2_000
-const CONNECT_TIMEOUT_MS = 5_000
-const MAX_PAUSE_MS = 2_000
 /** A connection on which nothing moves may have been forgotten on the way: asked after so often. */
 const PING_EVERY_MS = 5_000
 
@@ -38,22 +35,8 @@ const placeOf = (accountId: string) => ({ table: 'bus', column: 'sessions', rowI
 
 /** The bus over Redis 7 or Valkey: sharded pub/sub, sealed, so that whoever has Redis can neither read nor forge. */
 export async function openRedisBus(url: string, sealer: Sealer, logger: Logger): Promise<Bus> {
-  const { Redis: Client } = await import('ioredis')
-  return new RedisBus(
-    () =>
-      new Client(url, {
-        // Nothing waits in a queue for a server that is away.
-        enableOfflineQueue: false,
-        autoResubscribe: false,
-        autoResendUnfulfilledCommands: false,
-        maxRetriesPerRequest: 0,
-        commandTimeout: COMMAND_TIMEOUT_MS,
-        connectTimeout: CONNECT_TIMEOUT_MS,
-        retryStrategy: (tries) => Math.min(MAX_PAUSE_MS, 50 * 2 ** Math.min(tries, 6)) * (0.5 + Math.random() / 2),
-      }),
-    sealer,
-    logger,
-  )
+  const [publisher, subscriber] = await Promise.all([connectRedis(url), connectRedis(url)])
+  return new RedisBus(publisher, subscriber, sealer, logger)
 }
 
 class RedisBus implements Bus {
@@ -66,11 +49,11 @@ class RedisBus implements Bus {
   #events: BusEvents | null = null
   #isUp = false
 
-  constructor(connect: () => Redis, sealer: Sealer, logger: Logger) {
+  constructor(publisher: Redis, subscriber: Redis, sealer: Sealer, logger: Logger) {
     this.#sealer = sealer
     this.#logger = logger
-    this.#publisher = connect()
-    this.#subscriber = connect()
+    this.#publisher = publisher
+    this.#subscriber = subscriber
     for (const client of [this.#publisher, this.#subscriber]) {
       client.on('error', (error: Error) => logger.debug({ err: error }, 'the connection to Redis broke'))
       client.on('ready', () => void this.#begin())

@@ -1,10 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import type { ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
 import type { Topics } from '../events.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
 import type { PairingStep } from '../pairing/step.ts'
-import { NotOwner, type RemoteSessions, type SessionOrder } from '../session/remote.ts'
+import { NotOwner, type Owner, type RemoteSessions, type SessionOrder } from '../session/remote.ts'
 import { Announcements, type SessionsHere } from './announcements.ts'
 import { type Bus, openRedisBus } from './bus.ts'
 import type { NodeRef, Ownership, Peers } from './node.ts'
@@ -22,13 +23,14 @@ export type OwnSessions = SessionsHere & {
   perform(instance: Instance, order: SessionOrder): Promise<Instance>
   /** Sessions were given to this node. */
   take(instanceIds: readonly string[]): Promise<void>
+  /** Whether it runs the session of an instance itself. */
+  runs(instanceId: string): boolean
   readOwners(accountIds: readonly string[]): Promise<Ownership[]>
   connectionTicks: Topics<ConnectionTick>
   pairingSteps: Topics<PairingStep>
 }
 
 export type ClusterConfig = {
-  nodeId: string
   redisUrl: string
   nodeAddress: { host: string; port: number } | null
   encryptionKey: Buffer
@@ -43,7 +45,9 @@ type Parts = { states: RemoteStates; announcements: Announcements; own: OwnSessi
  * before the sessions are, because they say in the database where it listens, and joined to them afterwards.
  */
 export class Cluster implements RemoteSessions {
-  readonly #config: ClusterConfig
+  /** Under which the others know this process. */
+  readonly nodeId: string
+  readonly #logger: Logger
   readonly #bus: Bus
   readonly #client: PeerClient
   readonly #server: PeerServer
@@ -51,7 +55,8 @@ export class Cluster implements RemoteSessions {
 
   /** @throws with advice when this node cannot listen for the others; Redis may be away */
   static async open(config: ClusterConfig): Promise<Cluster> {
-    const { nodeId, nodeAddress, logger } = config
+    const { nodeAddress, logger } = config
+    const nodeId = randomUUID()
     const { busSealer, bearers } = clusterSecretsOf({
       current: config.encryptionKey,
       previous: config.previousEncryptionKey,
@@ -75,18 +80,20 @@ export class Cluster implements RemoteSessions {
       { nodeId, address: nodeAddress, bearers, logger },
     )
     const bus = await openRedisBus(config.redisUrl, busSealer, logger)
-    return new Cluster(config, bus, createPeerClient(bearers), server, joined)
+    return new Cluster(nodeId, logger, bus, createPeerClient(bearers), server, joined)
   }
 
   private constructor(
-    config: ClusterConfig,
+    nodeId: string,
+    logger: Logger,
     bus: Bus,
     client: PeerClient,
     server: PeerServer,
     joined: { parts: Parts | null },
   ) {
     this.#joined = joined
-    this.#config = config
+    this.nodeId = nodeId
+    this.#logger = logger
     this.#bus = bus
     this.#client = client
     this.#server = server
@@ -102,17 +109,16 @@ export class Cluster implements RemoteSessions {
   }
 
   join(own: OwnSessions): void {
-    const { nodeId: selfId, logger } = this.#config
     const states = new RemoteStates({
-      selfId,
+      selfId: this.nodeId,
       bus: this.#bus,
       peers: own.peers,
       readStates: (peer, request) => this.#client.readStates(peer, request),
       readOwners: (accountIds) => own.readOwners(accountIds),
-      isHere: (instanceId) => own.find(instanceId) !== null,
+      isHere: (instanceId) => own.runs(instanceId),
       connectionTicks: own.connectionTicks,
       pairingSteps: own.pairingSteps,
-      logger,
+      logger: this.#logger,
     })
     const announcements = new Announcements({ bus: this.#bus, self: () => own.self(), sessions: own })
     this.#joined.parts = { states, announcements, own }
@@ -129,7 +135,8 @@ export class Cluster implements RemoteSessions {
     this.#joined.parts?.announcements.noteStep(instance, step)
   }
 
-  released(node: NodeRef, instance: Instance, status: ConnectionStatus): void {
+  noteReleased(node: NodeRef, instance: Instance, status: ConnectionStatus): void {
+    this.#joined.parts?.announcements.noteReleased(instance, status)
     this.#joined.parts?.states.noteReleased(node, instance, status)
   }
 
@@ -151,14 +158,19 @@ export class Cluster implements RemoteSessions {
     return this.#joined.parts?.states.isDelayed() ?? false
   }
 
-  async command(owner: PeerAddress, instance: Instance, order: SessionOrder): Promise<Instance> {
-    const { from, instance: after, told } = await this.#client.command(owner, { instance, order })
+  async command(owner: Owner, instance: Instance, order: SessionOrder): Promise<Instance> {
+    const { from, instance: after, told } = await this.#client.command(this.#whereIs(owner), { instance, order })
     if (told) this.#joined.parts?.states.learn(from, told)
     return after
   }
 
-  take(successor: PeerAddress, instanceIds: readonly string[]): Promise<void> {
-    return this.#client.take(successor, { instanceIds: [...instanceIds] })
+  take(successor: Owner, instanceIds: readonly string[]): Promise<void> {
+    return this.#client.take(this.#whereIs(successor), { instanceIds: [...instanceIds] })
+  }
+
+  #whereIs({ id, epoch, address = null }: Owner): PeerAddress {
+    const known = this.#joined.parts?.own.peers.list().find((peer) => peer.id === id)
+    return { id, epoch, address: address ?? known?.address ?? null }
   }
 
   /** To be called when the sessions have said their last. */

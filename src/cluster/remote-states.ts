@@ -20,6 +20,8 @@ const FRESH_MS = 5_000
 const DOUBT_MS = 10_000
 /** An account that nobody asks for and nobody listens to is forgotten. */
 const FORGET_MS = 5 * 60_000
+/** When links were heard from last moves without a change: it is asked for with every so manyth look. */
+const LOOKS_PER_OBSERVATION = 8
 const ACCOUNTS_PER_READING = 500
 /** Burials that are remembered, so that what a dead node has sent last is not taken for news. */
 const MAX_BURIED = 1_000
@@ -75,6 +77,7 @@ export class RemoteStates {
   readonly #startedAt = new Date()
   readonly #stopListening: () => void
   readonly #looking: NodeJS.Timeout
+  #looks = 0
 
   constructor(services: RemoteStatesServices) {
     this.#services = services
@@ -85,7 +88,8 @@ export class RemoteStates {
       onDown: () => {},
     })
     this.#stopListening = services.peers.onChange(({ come, gone }) => {
-      for (const peer of gone) this.#bury(peer)
+      // One that begins to drain is named in both.
+      for (const peer of gone) if (!services.peers.list().some((listed) => isSame(listed, peer))) this.#bury(peer)
       if (this.#accounts.size > 0) for (const peer of come) void this.#read(peer, this.#accounts.keys())
     })
     this.#looking = setInterval(() => void this.look(), LOOK_EVERY_MS).unref()
@@ -135,8 +139,13 @@ export class RemoteStates {
   /** A session has left this node; the last that was told of it here stays known. */
   noteReleased(node: NodeRef, instance: Instance, status: ConnectionStatus): void {
     if (!this.#accounts.has(instance.accountId)) return
-    const heardAt = this.#now()
-    this.#keep({ node, told: { instance, status, step: null }, heardAt })
+    const known = this.#entries.get(instance.id)?.told.status.sequence ?? 0
+    if (known > status.sequence) {
+      // Its next owner was heard already, and was not news while the session was here.
+      this.#services.connectionTicks.publish(instance.accountId, { kind: 'changed', instance })
+      return
+    }
+    this.#keep({ node, told: { instance, status, step: null }, heardAt: this.#now() })
     this.#end(instance.id)
   }
 
@@ -154,6 +163,7 @@ export class RemoteStates {
       if (this.#now() - askedAt < FORGET_MS) continue
       if (!this.#services.connectionTicks.isListenedTo(accountId)) this.#unwatch(accountId)
     }
+    this.#looks++
     if (this.#accounts.size > 0) await this.#readAll()
   }
 
@@ -213,7 +223,6 @@ export class RemoteStates {
     if (!account || from.id === this.#services.selfId || this.#isBuried(from)) return
     const known = account.numbers.get(from.id)
     if (known !== undefined && number <= known) return
-    this.#contact(from)
     for (const session of told) this.#take(from, session, this.#now(), known)
     for (const { tick } of passings) this.#pass(tick)
     if (known !== undefined && before <= known) account.numbers.set(from.id, number)
@@ -223,6 +232,7 @@ export class RemoteStates {
   /** Takes one session as a node tells of it, if that is news. */
   #take(node: NodeRef, told: Told, heardAt: number, known?: number): void {
     if (this.#isBuried(node)) return
+    this.#contact(node)
     const { instance, status } = told
     const before = this.#entries.get(instance.id)
     const rise = before ? status.sequence - before.told.status.sequence : 1
@@ -297,7 +307,10 @@ export class RemoteStates {
     const askedAt = this.#now()
     const numberOf = (accountId: string) => this.#accounts.get(accountId)?.numbers.get(peer.id) ?? null
     try {
-      const request = { accounts: Object.fromEntries(accountIds.map((id) => [id, numberOf(id)])) }
+      const request = {
+        accounts: Object.fromEntries(accountIds.map((id) => [id, numberOf(id)])),
+        observed: this.#looks % LOOKS_PER_OBSERVATION === 0,
+      }
       const answer = await this.#services.readStates(peer, request)
       Object.assign(this.#contact(answer.from), { confirmedAt: askedAt, isReachable: true })
       this.#adopt(answer, askedAt)

@@ -32,7 +32,11 @@ export type AccountStates = {
 }
 
 /** By account: the number up to which the asking node knows what was told; null when it knows nothing. */
-export type StatesRequest = { accounts: Record<string, number | null> }
+export type StatesRequest = {
+  accounts: Record<string, number | null>
+  /** Whether to tell when links were heard from last, too. */
+  observed?: boolean | undefined
+}
 export type StatesAnswer = { from: NodeRef; accounts: Record<string, AccountStates> }
 
 export type CommandRequest = { instance: Instance; order: SessionOrder }
@@ -63,7 +67,7 @@ const date = z.date()
 
 /** The forms of what a node may be asked, which are checked although only nodes can ask. */
 export const REQUESTS = {
-  states: z.object({ accounts: accountNumbers }),
+  states: z.object({ accounts: accountNumbers, observed: z.boolean().optional() }),
   take: z.object({ instanceIds: z.array(z.uuid()) }),
   command: z.object({
     instance: z.looseObject({ id: z.uuid(), accountId: z.uuid(), name: z.string(), createdAt: date }),

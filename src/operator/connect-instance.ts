@@ -47,6 +47,7 @@ export async function connectInstance(
         }),
       )
       const ask = async () => {
+        await sessions.prepare(instance.accountId)
         await sessions.connect(instance, phoneNumber)
         isAsked = true
         // Of an attempt that has been joined.

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { randomUUID } from 'node:crypto'
 import type { Kysely } from 'kysely'
+import type { SessionHere } from '../cluster/announcements.ts'
 import { NodeLease } from '../cluster/lease.ts'
 import type { NodeRef, Ownership, Peers } from '../cluster/node.ts'
 import { nextEpoch, setDraining } from '../cluster/nodes.ts'
@@ -54,10 +55,10 @@ export type RegistryServices = Omit<LinkServices, 'caches' | 'timings' | 'mayRea
     maxOpening: number
     /** The database for what must not wait; null: nobody else can use it. */
     urgent: Kysely<DB> | null
-    /** This process among the nodes. */
-    nodeId?: string
     /** Where other nodes reach this one; null: this one works alone, and waits while another node is there. */
     address?: string | null
+    /** Under which the others know this process; null: any. */
+    nodeId?: string | null
     /** Sessions that this node runs at most. */
     capacity?: number | null
     timings?: LinkTimings | undefined
@@ -107,15 +108,21 @@ export class SessionRegistry {
   #sweep: NodeJS.Timeout | undefined
 
   constructor(services: RegistryServices) {
-    const { urgent, logger, nodeId = randomUUID(), address = null, capacity = null } = services
+    const { urgent, logger, address = null, capacity = null, nodeId = null } = services
     this.#lease =
       urgent &&
-      new NodeLease(urgent, logger, { id: nodeId, address, capacity, name: hostname() }, () => this.running.length, {
-        onHeld: (now) => this.#hold(now),
-        onDoubt: () => this.#doubt(),
-        onLost: () => this.#lose(),
-        onDrain: () => logger.info('this node gives its sessions away, because it was asked to'),
-      })
+      new NodeLease(
+        urgent,
+        logger,
+        { id: nodeId ?? randomUUID(), address, capacity, name: hostname() },
+        () => this.running.length,
+        {
+          onHeld: (now) => this.#hold(now),
+          onDoubt: () => this.#doubt(),
+          onLost: () => this.#lose(),
+          onDrain: () => logger.info('this node gives its sessions away, because it was asked to'),
+        },
+      )
     this.#lease?.onChange(() => {
       this.#changedAt = performance.now()
     })
@@ -125,9 +132,13 @@ export class SessionRegistry {
       caches: createCaches(),
       gate: new OpeningGate(services.maxOpening),
       mayRead: () => this.#lease?.isValid() ?? true,
-      onChange: (instance) => this.connectionTicks.publish(instance.accountId, { kind: 'changed', instance }),
+      onChange: (instance) => this.#tell({ kind: 'changed', instance }),
       onGone: (instance) => this.#noteDeleted(instance),
-      onPairingStep: (instanceId, step) => this.pairingSteps.publish(instanceId, step),
+      onPairingStep: (instanceId, step) => {
+        this.pairingSteps.publish(instanceId, step)
+        const instance = this.#sessions.get(instanceId)?.instance
+        if (instance) this.#remote?.tellStep(instance, step)
+      },
       onDoubt: () => this.#doubt(),
       onNotOurs: (session) => {
         this.#refusedWrites++
@@ -182,8 +193,13 @@ export class SessionRegistry {
   /** How many sessions this process has, by the state that they show. */
   countByState(): Record<ConnectionState, number> {
     const counts: Record<ConnectionState, number> = { connected: 0, connecting: 0, disconnected: 0, loggedout: 0 }
-    for (const session of this.#sessions.values()) counts[session.status().state] += 1
+    for (const session of this.live) counts[session.status().state] += 1
     return counts
+  }
+
+  /** Whether streams hear of the sessions of other nodes late. */
+  isDelayed(): boolean {
+    return this.#remote?.isDelayed() ?? false
   }
 
   /** The present step of an instance's running pairing attempt; null when none runs. */
@@ -258,7 +274,7 @@ export class SessionRegistry {
 
   /** Tells streams of an instance that was created. Called after the commit. */
   noteCreated(instance: Instance): void {
-    this.connectionTicks.publish(instance.accountId, { kind: 'added', instance })
+    this.#tell({ kind: 'added', instance })
   }
 
   /**
@@ -356,8 +372,15 @@ export class SessionRegistry {
 
   #letGo(session: Session): void {
     session.letGo()
-    const { id } = session.instance
-    if (this.#remote && this.#sessions.get(id) === session) this.#sessions.delete(id)
+    this.#release(session)
+  }
+
+  /** It is over, and what comes next is told by its next owner. */
+  #release(session: Session): void {
+    const { instance } = session
+    if (!this.#remote || this.#sessions.get(instance.id) !== session) return
+    this.#sessions.delete(instance.id)
+    if (this.node) this.#remote.noteReleased(this.node, instance, session.status())
   }
 
   /** Opens what this node was given, claims what nobody owns, and gives away what is above its share. */
@@ -443,7 +466,7 @@ export class SessionRegistry {
       if (epoch !== undefined) {
         this.#given.set(instanceId, epoch)
         this.#handedOver++
-        if (this.#sessions.get(instanceId) === session) this.#sessions.delete(instanceId)
+        this.#release(session)
         await this.#remote?.take(successor, [instanceId])
         return
       }
@@ -584,6 +607,30 @@ export class SessionRegistry {
     return done.flat()
   }
 
+  // Telling.
+
+  #tell(tick: ConnectionTick): void {
+    this.connectionTicks.publish(tick.instance.accountId, tick)
+    this.#remote?.tell(tick)
+  }
+
+  /** What other nodes are told of a session of this node; null when it has none that can be told of. */
+  toTell(instanceId: string): SessionHere | null {
+    const session = this.#sessions.get(instanceId)
+    return session ? asTold(session) : null
+  }
+
+  listToTell(accountIds: ReadonlySet<string>): SessionHere[] {
+    return [...this.#sessions.values()].flatMap((session) =>
+      accountIds.has(session.instance.accountId) ? (asTold(session) ?? []) : [],
+    )
+  }
+
+  /** Whether this node runs the session of an instance itself. */
+  runs(instanceId: string): boolean {
+    return this.#sessions.get(instanceId)?.isOver === false
+  }
+
   // Deletions.
 
   /** Tells streams of an instance that is gone, with its last state. */
@@ -591,8 +638,9 @@ export class SessionRegistry {
     const session = this.#sessions.get(instance.id)
     this.#sessions.delete(instance.id)
     this.#given.delete(instance.id)
-    const last = session?.markDeleted() ?? statusOfDeleted(instance, new Date(), sequenceOf(this.#epoch, 1))
-    this.connectionTicks.publish(instance.accountId, { kind: 'removed', instance, last })
+    const told = this.#remote?.statusOf(instance)?.sequence ?? sequenceOf(this.#epoch, 0)
+    const last = session?.markDeleted() ?? statusOfDeleted(instance, new Date(), told + 1)
+    this.#tell({ kind: 'removed', instance, last })
   }
 
   async #forgetDeleted(): Promise<void> {
@@ -617,6 +665,12 @@ export class SessionRegistry {
 }
 
 const quietSince = ({ idleSince }: Session): number => idleSince?.getTime() ?? Infinity
+
+/** Of one that ends with the process nothing is told: its node is gone then. */
+const asTold = (session: Session): SessionHere | null =>
+  session.isOver && session.isRunning
+    ? null
+    : { instance: session.instance, status: session.status(), step: session.pairingStep }
 
 /** Whether an instance's session is to run by itself. */
 const isWanted = ({ desiredState, pairedAt, loggedOutAt, stopReason }: Instance): boolean =>

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Services } from '../services.ts'
 import type { LiveToken } from '../token/queries.ts'
 import { isTokenText } from '../token/token.ts'
+import { tenantOf } from './viewer.ts'
 
 /** The token of a request: the `token` header, then `Authorization: Bearer`. 'invalid': sent in a way that is never right. */
 export function tokenOf(request: Pick<IncomingMessage, 'headersDistinct'>): string | null | 'invalid' {
@@ -25,12 +26,15 @@ const bearerOf = (header = ''): string | undefined => /^bearer\s+(.*)$/i.exec(he
  * @throws when the database is away: an unread token is not an invalid one
  */
 export async function authenticate(
-  { lookUpToken, tokenUsage }: Pick<Services, 'lookUpToken' | 'tokenUsage'>,
+  { lookUpToken, tokenUsage, sessions }: Pick<Services, 'lookUpToken' | 'tokenUsage' | 'sessions'>,
   sent: ReturnType<typeof tokenOf>,
 ): Promise<LiveToken | null | 'invalid'> {
   if (sent === null || sent === 'invalid') return sent
   const found = await lookUpToken(sent)
   if (!found) return 'invalid'
   tokenUsage.note(found.id)
+  // The way of every request and every operation: from here on the connections of its account can be told at once.
+  const prepared = sessions.prepare(tenantOf(found.viewer))
+  if (prepared) await prepared
   return found
 }

@@ -1,0 +1,215 @@
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { type FakeWhatsApp, startFakeWhatsApp } from './fake-whatsapp/server.ts'
+import { hasOwnRedis, type OwnRedis, startOwnRedis } from './own-redis.ts'
+import { type SeededAccount, seed } from './seed.ts'
+import { readSse, TRANSPORTS } from './stream-clients.ts'
+import { createTestDatabase, hasPostgres, startTestGateway, type TestGateway } from './testkit.ts'
+import { until } from './whatsapp.ts'
+
+const PAIRING = `subscription ($id: ID!) { pairing(instance: { id: $id }) {
+  __typename ... on PairingQrCode { value } ... on PairingSucceeded { numberJid } ... on PairingFailed { reason { code } }
+} }`
+const CONNECTIONS = `subscription { connectionChanged {
+  kind instanceId snapshotRemaining connection { state sequence reason { code } }
+} }`
+
+describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () => {
+  let redis: OwnRedis
+  let whatsapp: FakeWhatsApp
+  let database: Awaited<ReturnType<typeof createTestDatabase>>
+  let owner: TestGateway
+  let other: TestGateway
+  let account: SeededAccount
+
+  beforeAll(async () => {
+    ;[redis, whatsapp, database] = await Promise.all([startOwnRedis(), startFakeWhatsApp(), createTestDatabase()])
+    const start = () =>
+      startTestGateway({
+        databaseUrl: database.url,
+        redisUrl: redis.url,
+        nodeAddress: { host: '127.0.0.1', port: 0 },
+        whatsappUrl: whatsapp.url,
+      })
+    owner = await start()
+    other = await start()
+    account = await seed(owner.services.db).account('shop')
+    // Both have heard of each other.
+    await until(
+      () => [owner, other].every(({ services }) => services.sessions.peers?.list().length === 1),
+      (isKnown) => isKnown,
+    )
+  })
+  afterAll(async () => {
+    await Promise.all([owner.close(), other.close()])
+    await Promise.all([redis.close(), whatsapp.close(), database.drop()])
+  })
+
+  const ask = async (gateway: TestGateway, query: string) => {
+    const { data, errors } = await gateway.post(query, account.token)
+    if (errors) throw Object.assign(new Error(errors[0]?.message), errors[0]?.extensions)
+    return data
+  }
+  const connectionIn = async (gateway: TestGateway, id: string) =>
+    (await ask(gateway, `{ node(id: "${id}") { ... on Instance { connection { state sequence reason { code } } } } }`))
+      .node.connection
+  const order = async (gateway: TestGateway, field: string, id: string, more = '') =>
+    (
+      await ask(
+        gateway,
+        `mutation { ${field}(input: { instance: { id: "${id}" } ${more} }) { instance { connection { state } } } }`,
+      )
+    )[field].instance.connection.state
+  const reaches = (gateway: TestGateway, id: string, state: string) =>
+    until(
+      () => connectionIn(gateway, id),
+      (connection) => connection.state === state,
+    )
+
+  let numbers = 15_590_000_000
+  const createInstance = async () => {
+    const phone = whatsapp.phone({ number: String(++numbers), name: 'Ann' })
+    const { id } = await account.instance(`n${phone.number}`)
+    return { id, phone }
+  }
+  /** An instance whose session runs on `owner`. */
+  const linkOnOwner = async () => {
+    const { id, phone } = await createInstance()
+    await order(owner, 'connectInstance', id)
+    const { value } = await until(
+      () => owner.services.sessions.pairingStepOf(id) as { kind: string; value: string },
+      (step) => step?.kind === 'qr',
+    )
+    await phone.scan(value)
+    await reaches(owner, id, 'CONNECTED')
+    expect(owner.services.sessions.runs(id)).toBe(true)
+    return { id, phone }
+  }
+
+  test.each(TRANSPORTS)(
+    'a QR that is shown by the node that does not run the session can be scanned, over %s',
+    async (_, read) => {
+      const { id, phone } = await createInstance()
+      const pairing = read(other, account.token, PAIRING, { id })
+      await order(owner, 'connectInstance', id)
+      const [qr] = await pairing.received(1)
+      expect(qr).toMatchObject({ __typename: 'PairingQrCode' })
+      await phone.scan(qr.value)
+      await pairing.ended()
+      expect(pairing.events.at(-1)).toMatchObject({ numberJid: `${phone.number}@s.whatsapp.net` })
+      await reaches(other, id, 'CONNECTED')
+      expect(owner.services.sessions.runs(id)).toBe(true)
+      expect(other.services.sessions.runs(id)).toBe(false)
+    },
+  )
+
+  test('REST and GraphQL say the same of a session wherever they are asked', async () => {
+    const { id } = await linkOnOwner()
+    await reaches(other, id, 'CONNECTED')
+    expect(await connectionIn(other, id)).toEqual(await connectionIn(owner, id))
+    const lists = await Promise.all(
+      [owner, other].map(async (gateway) => (await gateway.get('/api/instance/list', account.token)).json() as any),
+    )
+    const statesOf = ({ instances }: any) => instances.map(({ id: found, status }: any) => [found, status])
+    expect(statesOf(lists[0])).toContainEqual([id, 'connected'])
+    expect(statesOf(lists[1])).toEqual(statesOf(lists[0]))
+  })
+
+  test('commands reach the owner from the other node, and answer with what is then', async () => {
+    const { id } = await linkOnOwner()
+    expect(await order(other, 'disconnectInstance', id)).toBe('DISCONNECTED')
+    expect(await connectionIn(owner, id)).toMatchObject({ state: 'DISCONNECTED', reason: { code: 'STOPPED' } })
+    expect(await order(other, 'connectInstance', id)).toBe('CONNECTING')
+    await reaches(other, id, 'CONNECTED')
+    expect(owner.services.sessions.runs(id)).toBe(true)
+    expect(await order(other, 'logoutInstance', id)).toBe('LOGGED_OUT')
+    await expect(order(other, 'reconnectInstance', id)).rejects.toMatchObject({ code: 'CONFLICT' })
+  })
+
+  test('an instance that is deleted through the other node is gone on the owner, with its link', async () => {
+    const { id, phone } = await linkOnOwner()
+    const connections = readSse(owner, account.token, CONNECTIONS)
+    await until(
+      () => connections.events.some(({ instanceId }: any) => instanceId === id),
+      (isThere) => isThere,
+    )
+    await ask(other, `mutation { deleteInstance(input: { instance: { id: "${id}" } }) { deletedInstanceId } }`)
+    await until(
+      () => connections.events.some((event: any) => event.instanceId === id && event.kind === 'REMOVED'),
+      (isRemoved) => isRemoved,
+    )
+    await until(
+      () => [owner.services.sessions.runs(id), whatsapp.live().filter(({ number }) => number === phone.number).length],
+      ([runs, links]) => runs === false && links === 0,
+    )
+  })
+
+  test('settings that are changed through the other node act on the running session', async () => {
+    const { id, phone } = await linkOnOwner()
+    await ask(
+      other,
+      `mutation { updateSettings(input: { instance: { id: "${id}" } patch: { autoRejectCalls: true } }) { instance { id } } }`,
+    )
+    const rejected = whatsapp.next('callRejected', { number: phone.number })
+    const callId = phone.receiveCall({ from: '4915550001' })
+    expect(await rejected).toMatchObject({ callId })
+  })
+
+  test('a stream of the other node tells of instances that come, change and go, each once and in order', async () => {
+    const connections = readSse(other, account.token, CONNECTIONS)
+    await connections.received(1)
+    const { createInstance: created } = await ask(
+      owner,
+      `mutation { createInstance(input: { name: "new" }) { instance { id } } }`,
+    )
+    const { id } = created.instance
+    const mine = () => connections.events.filter(({ instanceId }: any) => instanceId === id)
+    await until(
+      () => mine().length,
+      (length) => length === 1,
+    )
+    await order(owner, 'connectInstance', id)
+    await until(
+      () => mine().at(-1),
+      ({ connection }) => connection.reason?.code === 'AWAITING_PAIRING',
+    )
+    await ask(owner, `mutation { deleteInstance(input: { instance: { id: "${id}" } }) { deletedInstanceId } }`)
+    await until(
+      () => mine().at(-1),
+      ({ kind }) => kind === 'REMOVED',
+    )
+    const sequences = mine().map(({ connection }: any) => connection.sequence)
+    expect(sequences).toEqual(sequences.toSorted((one: number, another: number) => one - another))
+    expect(mine().map(({ kind }: any) => kind)).toEqual([
+      'ADDED',
+      ...Array(mine().length - 2).fill('CHANGED'),
+      'REMOVED',
+    ])
+  })
+
+  test('without Redis queries stay right on both nodes, and streams say that they are delayed and come on all the same', async () => {
+    const { id } = await linkOnOwner()
+    const connections = readSse(other, account.token, CONNECTIONS)
+    await reaches(other, id, 'CONNECTED')
+    await redis.stop()
+    onTestFinished(() => redis.start().catch(() => {}))
+    await until(
+      () => other.services.sessions.isDelayed(),
+      (isDelayed) => isDelayed,
+    )
+    await order(owner, 'disconnectInstance', id)
+    expect(await connectionIn(other, id)).toMatchObject({ state: 'DISCONNECTED' })
+    await order(owner, 'connectInstance', id)
+    await reaches(owner, id, 'CONNECTED')
+    expect(await connectionIn(other, id)).toMatchObject({ state: 'CONNECTED' })
+    const { sequence } = await connectionIn(owner, id)
+    await until(
+      () => connections.events.findLast(({ instanceId }: any) => instanceId === id),
+      ({ connection }) => connection.sequence === sequence,
+    )
+    await redis.start()
+    await until(
+      () => other.services.sessions.isDelayed(),
+      (isDelayed) => !isDelayed,
+    )
+  })
+})
