@@ -130,17 +130,19 @@ export class NodeLease implements Peers {
 
   #turn(): Promise<void> {
     clearTimeout(this.#next)
-    this.#renewing = this.#renewing.then(async () => {
-      if (this.#isClosed) return
-      try {
-        await (this.#node ? this.#renew(this.#node) : this.#register())
-      } catch (error) {
-        this.#failures++
-        this.#logger.warn({ err: error }, 'the lease on the sessions could not be renewed yet')
-      }
-      this.#plan()
-    })
+    this.#renewing = this.#renewing.then(() => this.#renewOrRegister())
     return this.#renewing
+  }
+
+  async #renewOrRegister(): Promise<void> {
+    if (this.#isClosed) return
+    try {
+      await (this.#node ? this.#renew(this.#node) : this.#register())
+    } catch (error) {
+      this.#failures++
+      this.#logger.warn({ err: error }, 'the lease on the sessions could not be renewed yet')
+    }
+    this.#plan()
   }
 
   /** Sooner than usual when the lease of another node is about to end, so that its sessions do not wait. */
@@ -208,14 +210,16 @@ export class NodeLease implements Peers {
   #note(peers: readonly LiveNode[]): void {
     const before = this.#peers
     this.#peers = peers
-    const key = ({ id, epoch, isDraining }: PeerNode) => `${id} ${epoch} ${isDraining}`
-    const [old, present] = [new Set(before.map(key)), new Set(peers.map(key))]
-    const come = peers.filter((peer) => !old.has(key(peer)))
-    const gone = before.filter((peer) => !present.has(key(peer)))
+    const [old, present] = [new Set(before.map(keyOf)), new Set(peers.map(keyOf))]
+    const come = peers.filter((peer) => !old.has(keyOf(peer)))
+    const gone = before.filter((peer) => !present.has(keyOf(peer)))
     if (come.length + gone.length === 0) return
     for (const listener of this.#listeners) listener({ come, gone })
   }
 }
+
+/** What a change of a peer is seen by. */
+const keyOf = ({ id, epoch, isDraining }: PeerNode): string => `${id} ${epoch} ${isDraining}`
 
 async function inTime<Result>(statement: Promise<Result>): Promise<Result> {
   const outcome = await within(

@@ -432,8 +432,7 @@ export class SessionRegistry {
     const mine = this.running.length
     const share = Math.ceil((mine + others.reduce((sum, { owned }) => sum + owned, 0)) / (others.length + 1))
     if (mine <= share + SLACK) return
-    const idle = (session: Session) => session.idleSince?.getTime() ?? Infinity
-    const [quietest] = this.running.toSorted((one, other) => idle(one) - idle(other))
+    const [quietest] = this.running.toSorted((one, other) => quietSince(one) - quietSince(other))
     const [least] = others.toSorted((one, other) => one.owned - other.owned)
     if (quietest?.idleSince && least) await this.#give(quietest, new Map(), least)
   }
@@ -664,6 +663,8 @@ export class SessionRegistry {
     }
   }
 }
+
+const quietSince = ({ idleSince }: Session): number => idleSince?.getTime() ?? Infinity
 
 /** Of one that ends with the process nothing is told: its node is gone then. */
 const asTold = (session: Session): SessionHere | null =>
