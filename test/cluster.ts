@@ -73,6 +73,8 @@ export type Cluster = Fleet & {
   owners(): Promise<Map<string, string | null>>
   /** Instances that a node owns, in no order. */
   ownedBy(node: ClusterNode): Promise<string[]>
+  /** Waits until a node owns nothing any more. */
+  takenFrom(node: ClusterNode, patienceMs: number): Promise<void>
   sockets(): Promise<SocketLife[]>
   live(): Promise<string[]>
   /** Sessions that some node, or a subscriber of it, calls connected while WhatsApp has no socket of them. */
@@ -220,6 +222,9 @@ export async function startClusterForTest({
     }
   }
 
+  const ownedBy = async ({ name }: ClusterNode) =>
+    [...(await owners())].filter(([, owner]) => owner === name).map(([id]) => id)
+
   return {
     ...fleet,
     databaseUrl,
@@ -230,7 +235,14 @@ export async function startClusterForTest({
     all,
     observations,
     owners,
-    ownedBy: async ({ name }) => [...(await owners())].filter(([, owner]) => owner === name).map(([id]) => id),
+    ownedBy,
+    takenFrom: async (node, patienceMs) => {
+      await until(
+        () => ownedBy(node),
+        (owned) => owned.length === 0,
+        patienceMs,
+      )
+    },
     sockets,
     live,
     falselyConnected: async ({ without = [] } = {}) => {

@@ -17,7 +17,7 @@ async function elsewhere(cluster: Pick<Cluster, 'owners' | 'ids' | 'numbers'>, n
   return { id: cluster.ids[index] ?? '', number: cluster.numbers[index] ?? '' }
 }
 
-/** Has WhatsApp drop a session, and waits until a node's subscriber has been told. */
+/** Has WhatsApp drop a session of another node, and waits until a node's subscriber has been told, also of its return. */
 async function tellsOfDrop(cluster: Cluster, node: ClusterNode, patienceMs: number) {
   const { id, number } = await elsewhere(cluster, node)
   const before = node.told().get(id)?.sequence ?? 0
@@ -27,6 +27,7 @@ async function tellsOfDrop(cluster: Cluster, node: ClusterNode, patienceMs: numb
     (sequence) => sequence > before,
     patienceMs,
   )
+  await cluster.comesToRest({ patienceMs: 30_000 })
 }
 
 describe.skipIf(!canCluster)('three nodes, when', () => {
@@ -35,6 +36,7 @@ describe.skipIf(!canCluster)('three nodes, when', () => {
     await cluster.comesToRest()
     expect((await cluster.ownedBy(nodes.b)).length).toBeGreaterThan(0)
     nodes.b.toPostgres.hang()
+    await cluster.takenFrom(nodes.b, BACK_WITHIN_MS)
     await cluster.comesToRest({ without: [nodes.b], patienceMs: BACK_WITHIN_MS })
     expect(
       (await cluster.sockets()).filter(({ node, closedAt }) => node === nodes.b.name && closedAt === null),
@@ -42,6 +44,7 @@ describe.skipIf(!canCluster)('three nodes, when', () => {
     await nodes.b.toPostgres.restore()
     await cluster.comesToRest()
     await nodes.c.toPostgres.cut()
+    await cluster.takenFrom(nodes.c, BACK_WITHIN_MS)
     await cluster.comesToRest({ without: [nodes.c], patienceMs: BACK_WITHIN_MS })
     await nodes.c.toPostgres.restore()
     await cluster.comesToRest()
@@ -56,7 +59,6 @@ describe.skipIf(!canCluster)('three nodes, when', () => {
     await nodes.a.toRedis.cut()
     await sleep(LEASE_MS)
     await tellsOfDrop(cluster, nodes.a, 10_000)
-    await cluster.comesToRest({ patienceMs: 30_000 })
     await nodes.a.toRedis.restore()
     await tellsOfDrop(cluster, nodes.a, 10_000)
     nodes.b.toRedis.hang()

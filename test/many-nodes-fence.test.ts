@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { canCluster, type Cluster, type ClusterOptions, startClusterForTest } from './cluster.ts'
-import { until } from './whatsapp.ts'
 
 const BACK_WITHIN_MS = 25_000
 
@@ -22,11 +21,7 @@ async function delayWritesOfAnOwner(options: ClusterOptions): Promise<Cluster> {
     const number = cluster.numbers[cluster.ids.indexOf(id)]
     await cluster.whatsapp.call('phone.writeToSelf', number, 'hello', 'Named while nothing came through')
   }
-  await until(
-    () => cluster.ownedBy(a),
-    (owned) => owned.length === 0,
-    BACK_WITHIN_MS,
-  )
+  await cluster.takenFrom(a, BACK_WITHIN_MS)
   await cluster.comesToRest({ without: [a], patienceMs: BACK_WITHIN_MS })
   await a.toPostgres.restore()
   await sleep(2_000)

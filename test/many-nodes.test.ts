@@ -73,6 +73,7 @@ describe.skipIf(!canCluster)('three nodes', () => {
     await cluster.comesToRest()
     expect((await cluster.ownedBy(nodes.a)).length).toBeGreaterThan(0)
     nodes.a.pause()
+    await cluster.takenFrom(nodes.a, BACK_WITHIN_MS)
     const without = [nodes.a]
     await cluster.comesToRest({ without, patienceMs: BACK_WITHIN_MS })
     await sleep(18_000)
