@@ -9,7 +9,7 @@ import type { OwnerChange, SessionWrite } from './history-checker.ts'
 const AUDIT = `
   create schema audit;
   create sequence audit.moments;
-  create table audit.nodes (id uuid primary key, label text not null);
+  create table audit.labels (id uuid primary key, label text not null);
   create table audit.owners (
     moment bigint primary key default nextval('audit.moments'), instance_id uuid, node_id uuid, epoch bigint);
   create table audit.writes (
@@ -19,7 +19,7 @@ const AUDIT = `
   create function audit.label() returns text language sql as $$ select current_setting('application_name') $$;
 
   create function audit.note_node() returns trigger language plpgsql as $$ begin
-    insert into audit.nodes values (new.id, audit.label()) on conflict (id) do nothing;
+    insert into audit.labels values (new.id, audit.label()) on conflict (id) do nothing;
     return null;
   end $$;
   create trigger audit after insert on nodes for each row execute function audit.note_node();
@@ -66,10 +66,10 @@ export const readAudit = (databaseUrl: string): Promise<Audit> =>
   withClient(databaseUrl, async (client) => {
     const { rows: owners } = await client.query(`
       select instance_id as "instanceId", label as owner, epoch::float as epoch
-      from audit.owners left join audit.nodes on id = node_id order by moment`)
+      from audit.owners left join audit.labels on id = node_id order by moment`)
     const { rows: writes } = await client.query(`
       select instance_id as "instanceId", what, operation, writer, label as owner
-      from audit.writes left join audit.nodes on id = node_id order by moment`)
+      from audit.writes left join audit.labels on id = node_id order by moment`)
     return { owners, writes }
   })
 
@@ -77,10 +77,10 @@ export const readAudit = (databaseUrl: string): Promise<Audit> =>
 export const ownersIn = (databaseUrl: string): Promise<Map<string, string | null>> =>
   withClient(databaseUrl, async (client) => {
     const { rows } = await client.query(`
-      select instance_id, audit.nodes.label
+      select instance_id, label
       from session_owners
         left join nodes on nodes.id = session_owners.node_id and nodes.epoch = session_owners.node_epoch
-        left join audit.nodes on audit.nodes.id = nodes.id`)
+        left join audit.labels on labels.id = nodes.id`)
     return new Map(rows.map(({ instance_id, label }) => [instance_id, label]))
   })
 

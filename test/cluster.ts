@@ -23,7 +23,7 @@ export const NODES = ['a', 'b', 'c'] as const
 export type NodeLetter = (typeof NODES)[number]
 
 /** How long a cluster may take to come to rest. */
-const PATIENCE_MS = 90_000
+const PATIENCE_MS = 45_000
 
 export type ClusterOptions = {
   /** Sessions that are paired already. */

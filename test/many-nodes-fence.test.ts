@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -38,14 +38,15 @@ async function delayWritesOfAnOwner(options: ClusterOptions): Promise<Cluster> {
 function buildWithoutFence(): string {
   const folder = join('dist', `unfenced-${process.pid}`)
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  cpSync('dist', folder, { recursive: true, filter: (source) => !source.includes('unfenced-') })
+  mkdirSync(folder)
   const FENCE = /exists \(select from session_owners where instance_id = \$\{\w+\} and epoch = \$\{\w+\} for share\)/g
   let patched = 0
-  for (const name of readdirSync(folder).filter((file) => file.endsWith('.js'))) {
-    const file = join(folder, name)
-    const code = readFileSync(file, 'utf8')
-    const open = code.replaceAll(FENCE, () => `${++patched} > 0`)
-    if (open !== code) writeFileSync(file, open)
+  for (const name of readdirSync('dist').filter((file) => file.endsWith('.js'))) {
+    const code = readFileSync(join('dist', name), 'utf8')
+    writeFileSync(
+      join(folder, name),
+      code.replaceAll(FENCE, () => `${++patched} > 0`),
+    )
   }
   expect(patched).toBeGreaterThan(0)
   return join(folder, 'main.js')
