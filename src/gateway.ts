@@ -5,6 +5,7 @@ import { configRules } from './integration/config.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import { ownersIn } from './cluster/owners.ts'
 import type { Config } from './config.ts'
+import { ConnectionLogs } from './connection/logs.ts'
 import { MergedTicks } from './connection/merged-ticks.ts'
 import { openDatabase } from './db/database.ts'
 import type { DB } from './db/types.ts'
@@ -83,7 +84,6 @@ export async function startGateway(
       nodeId: cluster?.nodeId ?? null,
       address: cluster?.address ?? null,
     })
-    if (cluster) join(cluster, sessions, db)
     front.push(() => sessions.leave())
     middle.push(() => sessions.close())
     const tokenWatch = watchTokens(db, logger)
@@ -112,12 +112,16 @@ export async function startGateway(
     tellOfLimiter(metrics, limiter)
     if (cluster) tellOfBus(metrics, cluster)
 
+    const connectionTicks = new MergedTicks(sessions.connectionTicks)
+    const connectionLogs = new ConnectionLogs(connectionTicks, (instance) => sessions.statusOf(instance))
+    if (cluster) join(cluster, sessions, db, () => connectionLogs.repeat())
     const services: Services = {
       config,
       db,
       readModel,
       sessions,
-      connectionTicks: new MergedTicks(sessions.connectionTicks),
+      connectionTicks,
+      connectionLogs,
       limiter,
       logger,
       sealer,
@@ -156,7 +160,7 @@ async function openCluster(config: Config, redisUrl: string, logger: Logger): Pr
   return Loaded.open({ ...config, redisUrl, encryptionKey: loadEncryptionKey(config), logger })
 }
 
-function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>): void {
+function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, onDelayChange: () => void): void {
   const { peers } = sessions
   if (!peers) return
   cluster.join({
@@ -170,6 +174,7 @@ function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>): void
     readOwners: (accountIds) => ownersIn(db, accountIds),
     connectionTicks: sessions.connectionTicks,
     pairingSteps: sessions.pairingSteps,
+    onDelayChange,
   })
   sessions.reach(cluster)
 }

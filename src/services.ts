@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { Config } from './config.ts'
+import type { ConnectionLogs } from './connection/logs.ts'
 import type { MergedTicks } from './connection/merged-ticks.ts'
 import type { DB } from './db/types.ts'
 import type { ConfigRules } from './integration/config.ts'
@@ -22,6 +23,8 @@ export type Services = Readonly<{
   sessions: SessionRegistry
   /** The registry's ticks as streams are told of them. */
   connectionTicks: MergedTicks
+  /** What followers of connections are told. */
+  connectionLogs: ConnectionLogs
   limiter: RateLimiter
   logger: Logger
   sealer: Sealer

@@ -7,7 +7,7 @@ import { type BreakableProxy, startBreakableProxy } from './breakable-proxy.ts'
 import { type Exit, type GatewayProcess, startGatewayProcess } from './child.ts'
 import { type FakeProcess, startFakeProcessForTest } from './fake-process.ts'
 import type { SocketLife } from './fake-whatsapp/socket-log.ts'
-import { ask, type Fleet, seedFleet } from './fleet.ts'
+import { ask, type Fleet, inDatabase, seedFleet } from './fleet.ts'
 import { disagreementsIn, type History, type Observation, type Rest, wrongsIn } from './history-checker.ts'
 import { monotonicMs } from './monotonic.ts'
 import { hasOwnPostgres, type OwnPostgres, startOwnPostgresForTest } from './own-postgres.ts'
@@ -85,7 +85,7 @@ export type Cluster = Fleet & {
 
 /** Three gateways over a PostgreSQL and a Redis of their own; all of it is gone after the test. */
 export async function startClusterForTest({
-  sessions = 12,
+  sessions = 18,
   skewMs = {},
   main,
   environment = {},
@@ -97,6 +97,7 @@ export async function startClusterForTest({
   ])
   const databaseUrl = await postgres.createDatabase('switchboard')
   const fleet = await seedFleet(databaseUrl, sessions)
+  await want('disconnected', databaseUrl)
   await startAudit(databaseUrl)
 
   const pauses: { node: string; from: number; until: number }[] = []
@@ -189,8 +190,9 @@ export async function startClusterForTest({
   onTestFailed(() => {
     for (const { name, gateway } of all) process.stderr.write(`${name}: ${gateway().stdout()}${gateway().stderr()}\n`)
   })
-  // One after the other, so that it is known who is the oldest.
+  // One after the other, so that it is known who is the oldest, who would take all sessions if there were any yet.
   for (const node of all) await node.start()
+  await want('connected', databaseUrl)
 
   const owners = () => ownersIn(databaseUrl)
   const sockets = () => whatsapp.call<SocketLife[]>('sockets')
@@ -257,6 +259,9 @@ export async function startClusterForTest({
     },
   }
 }
+
+const want = (state: 'connected' | 'disconnected', databaseUrl: string) =>
+  inDatabase(databaseUrl, (db) => db.updateTable('instances').set({ desired_state: state }).execute())
 
 const TRY_AGAIN_MS = 200
 

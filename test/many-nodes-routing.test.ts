@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { type FakeWhatsApp, startFakeWhatsApp } from './fake-whatsapp/server.ts'
 import { hasOwnRedis, type OwnRedis, startOwnRedis } from './own-redis.ts'
 import { type SeededAccount, seed } from './seed.ts'
-import { readSse, TRANSPORTS } from './stream-clients.ts'
+import { connectWs, readSse, TRANSPORTS } from './stream-clients.ts'
 import { createTestDatabase, hasPostgres, startTestGateway, type TestGateway } from './testkit.ts'
 import { until } from './whatsapp.ts'
 
@@ -196,8 +196,16 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
       () => other.services.sessions.isDelayed(),
       (isDelayed) => isDelayed,
     )
+    // Without any change, and with each that comes until it is back.
+    await until(
+      () => connections.results.at(-1),
+      ({ extensions }) => extensions?.delayed === true,
+    )
     await order(owner, 'disconnectInstance', id)
     expect(await connectionIn(other, id)).toMatchObject({ state: 'DISCONNECTED' })
+    const [socket] = [connectWs(other, account.token).read(CONNECTIONS)]
+    await socket.received(1)
+    expect(socket.results[0].extensions).toMatchObject({ delayed: true, limit: expect.any(Number) })
     await order(owner, 'connectInstance', id)
     await reaches(owner, id, 'CONNECTED')
     expect(await connectionIn(other, id)).toMatchObject({ state: 'CONNECTED' })
@@ -210,6 +218,10 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
     await until(
       () => other.services.sessions.isDelayed(),
       (isDelayed) => !isDelayed,
+    )
+    await until(
+      () => connections.results.at(-1),
+      ({ extensions }) => extensions === undefined,
     )
   })
 })

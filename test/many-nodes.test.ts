@@ -14,12 +14,13 @@ describe.skipIf(!canCluster)('three nodes', () => {
     const cluster = await startClusterForTest()
     await cluster.comesToRest()
     const shares = await Promise.all(cluster.all.map(async (node) => (await cluster.ownedBy(node)).length))
-    expect(shares.reduce((sum, share) => sum + share)).toBe(12)
+    expect(shares.reduce((sum, share) => sum + share)).toBe(cluster.ids.length)
+    expect(Math.min(...shares)).toBeGreaterThan(0)
     expect(await cluster.wrongs()).toEqual([])
   })
 
   test('do for any of them what is asked of another', async () => {
-    const cluster = await startClusterForTest({ sessions: 6 })
+    const cluster = await startClusterForTest()
     await cluster.comesToRest()
     const owners = await cluster.owners()
     for (const node of cluster.all) {
@@ -74,7 +75,7 @@ describe.skipIf(!canCluster)('three nodes', () => {
     nodes.a.pause()
     const without = [nodes.a]
     await cluster.comesToRest({ without, patienceMs: BACK_WITHIN_MS })
-    await sleep(10_000)
+    await sleep(18_000)
     nodes.a.resume()
     await cluster.comesToRest()
     expect(await cluster.wrongs()).toEqual([])

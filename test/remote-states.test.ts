@@ -63,6 +63,7 @@ function createScene() {
   const subscribed = new Set<string>()
   const owners: Ownership[] = []
   const here = new Set<string>()
+  const delays: boolean[] = []
   const connectionTicks = new Topics<ConnectionTick>()
   const pairingSteps = new Topics<PairingStep>()
   const bus = {
@@ -99,6 +100,7 @@ function createScene() {
     isHere: (id) => here.has(id),
     connectionTicks,
     pairingSteps,
+    onDelayChange: () => delays.push(states.isDelayed()),
     logger: silentLogger,
     now: () => now,
   })
@@ -114,6 +116,7 @@ function createScene() {
     subscribed,
     owners,
     here,
+    delays,
     ticks,
     steps,
     connectionTicks,
@@ -135,6 +138,10 @@ function createScene() {
     goUp: () => {
       bus.isUp = true
       events?.onUp()
+    },
+    goDown: () => {
+      bus.isUp = false
+      events?.onDown()
     },
     listen: (instanceId?: string) => {
       connectionTicks.subscribe(ACCOUNT, (tick) => ticks.push(tick))
@@ -318,6 +325,21 @@ describe('a node that is there and cannot be asked', () => {
     expect(scene.states.isDelayed()).toBe(false)
   })
 
+  test('is told to streams as doubtful, and as certain again, with the sequence that they know', async () => {
+    scene.holds(peer, 4, [told(instance, statusOf('connected', 3 * EPOCH + 2))])
+    await scene.states.prepare(ACCOUNT)
+    scene.listen()
+    scene.silent.add(peer.id)
+    scene.pass(10_500)
+    await scene.states.look()
+    await scene.states.look()
+    scene.silent.clear()
+    await scene.states.look()
+    const repeat = { kind: 'changed', instance, isRepeat: true }
+    expect(scene.ticks).toEqual([repeat, repeat])
+    expect(scene.delays).toEqual([true, false])
+  })
+
   test('is not waited for again by every request', async () => {
     scene.silent.add(peer.id)
     await scene.states.prepare(ACCOUNT)
@@ -337,7 +359,7 @@ describe('a node that is there and cannot be asked', () => {
 describe('while the bus is away', () => {
   beforeEach(async () => {
     await scene.states.prepare(ACCOUNT)
-    scene.bus.isUp = false
+    scene.goDown()
   })
 
   test('every request reads the truth, and requests that come together share a reading', async () => {
@@ -362,6 +384,7 @@ describe('while the bus is away', () => {
     scene.goUp()
     await settle()
     expect(scene.states.isDelayed()).toBe(false)
+    expect(scene.delays).toEqual([true, false])
     expect(scene.states.statusOf(instance)?.state).toBe('connected')
   })
 })

@@ -3,7 +3,11 @@ import { createServer, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { serviceUnavailable } from '../src/errors.ts'
+import type { Call } from '../src/graphql/call.ts'
+import { EventStream } from '../src/graphql/event-stream.ts'
+import { EventText } from '../src/graphql/event-text.ts'
 import { replyEvents } from '../src/graphql/sse.ts'
+import { Source } from '../src/source.ts'
 import { seed, type SeededAccount } from './seed.ts'
 import { CONNECTIONS, readSse } from './stream-clients.ts'
 import { startTestGateway, type TestGateway } from './testkit.ts'
@@ -145,15 +149,21 @@ async function serve(reply: (response: ServerResponse) => Promise<void>): Promis
   return socket
 }
 
+/** A stream whose events are their own results. */
+function streamOf(take: () => object | null) {
+  const source = new Source(take, () => {})
+  const render = (event: object) => new EventText(JSON.stringify(event))
+  const call = { requestId: 'a', services: gateway.services } as Call
+  return { source, events: new EventStream(source, render, call, () => {}) }
+}
+
 describe('the writer of events', () => {
   test('asks for the next event when the one before was taken, and cuts a reader off that takes nothing', async () => {
     let asked = 0
-    const events = (async function* () {
-      for (;;) {
-        asked++
-        yield 'x'.repeat(100_000)
-      }
-    })()
+    const { source, events } = streamOf(() => {
+      asked++
+      return { data: 'x'.repeat(100_000) }
+    })
     let replied: Promise<void> = Promise.resolve()
     let response: ServerResponse | undefined
     const socket = await serve((serverResponse) => {
@@ -169,41 +179,32 @@ describe('the writer of events', () => {
     expect(response?.writableLength).toBeLessThan(1_000_000)
     await vi.waitFor(() => expect(response?.destroyed).toBe(true), { timeout: 2_000 })
     await replied
-    expect((await events.next()).done).toBe(true)
+    expect(source.isOver).toBe(true)
   })
 
   test('pings an idle reader', async () => {
-    let end = () => {}
-    const idle = new Promise<void>((resolve) => (end = resolve))
-    const socket = await serve((response) =>
-      replyEvents(
-        response,
-        { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: await idle }) }) },
-        20,
-      ),
-    )
+    const { source, events } = streamOf(() => null)
+    const socket = await serve((response) => replyEvents(response, events, 20))
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
     await vi.waitFor(() => expect(text.match(/:\n\n/g)?.length).toBeGreaterThan(3))
-    end()
+    source.close()
     await vi.waitFor(() => expect(text).toContain('event: complete\ndata:\n\n'))
   })
 
   test('tells the reason for which the events end, then completes', async () => {
-    const socket = await serve((response) =>
-      replyEvents(
-        response,
-        (async function* () {
-          yield '{"data":{}}'
-          throw serviceUnavailable()
-        })(),
-      ),
-    )
+    const results = [{ data: {} }]
+    const { events } = streamOf(() => {
+      const result = results.pop()
+      if (!result) throw serviceUnavailable()
+      return result
+    })
+    const socket = await serve((response) => replyEvents(response, events))
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
     await vi.waitFor(() => expect(text).toContain('complete'))
-    const events = [...text.matchAll(/data: ({.*})/g)].map(([, json = '']) => JSON.parse(json))
-    expect(events).toEqual([
+    const told = [...text.matchAll(/data: ({.*})/g)].map(([, json = '']) => JSON.parse(json))
+    expect(told).toEqual([
       { data: {} },
       { errors: [{ message: 'Service unavailable', extensions: { code: 'SERVICE_UNAVAILABLE', retryAfter: 5 } }] },
     ])

@@ -28,6 +28,8 @@ export type OwnSessions = SessionsHere & {
   readOwners(accountIds: readonly string[]): Promise<Ownership[]>
   connectionTicks: Topics<ConnectionTick>
   pairingSteps: Topics<PairingStep>
+  /** Streams have begun to be delayed, or are not any more. */
+  onDelayChange(): void
 }
 
 export type ClusterConfig = {
@@ -118,6 +120,7 @@ export class Cluster implements RemoteSessions {
       isHere: (instanceId) => own.runs(instanceId),
       connectionTicks: own.connectionTicks,
       pairingSteps: own.pairingSteps,
+      onDelayChange: () => own.onDelayChange(),
       logger: this.#logger,
     })
     const announcements = new Announcements({ bus: this.#bus, self: () => own.self(), sessions: own })

@@ -186,11 +186,12 @@ export class NodeLease implements Peers {
 
   #lose(): void {
     this.#logger.error('this node was taken for gone, and others may own its sessions')
-    this.#node = null
     this.#deadline = 0
     this.#isInDoubt = true
     clearTimeout(this.#watch)
+    // Under the name that it had: what the sessions were last is told as this node's word.
     this.#events.onLost()
+    this.#node = null
     // At once, under a new epoch.
     setImmediate(() => void this.#turn())
   }

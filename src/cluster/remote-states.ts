@@ -40,6 +40,8 @@ export type RemoteStatesServices = {
   isHere(instanceId: string): boolean
   connectionTicks: Topics<ConnectionTick>
   pairingSteps: Topics<PairingStep>
+  /** `isDelayed` says something else than before. */
+  onDelayChange(): void
   logger: Logger
   /** A clock that no one sets, in ms. */
   now?: () => number
@@ -60,7 +62,14 @@ type Account = {
 }
 
 /** A peer, and how well it can be asked. `confirmedAt`: when it was last known to run its sessions. */
-type Contact = { node: NodeRef; confirmedAt: number; isReachable: boolean; reading: CoalescedReading | null }
+type Contact = {
+  node: NodeRef
+  confirmedAt: number
+  isReachable: boolean
+  /** Whether streams were told that its links are not believed in. */
+  isDoubted: boolean
+  reading: CoalescedReading | null
+}
 
 /**
  * The sessions of other nodes, as far as somebody here asks for their accounts. Announcements keep it current; the truth is
@@ -78,14 +87,18 @@ export class RemoteStates {
   readonly #stopListening: () => void
   readonly #looking: NodeJS.Timeout
   #looks = 0
+  #wasDelayed = false
 
   constructor(services: RemoteStatesServices) {
     this.#services = services
     this.#now = services.now ?? (() => performance.now())
     services.bus.listen({
       onMessage: (accountId, announcement) => this.#hear(accountId, announcement),
-      onUp: () => void this.#readAll(),
-      onDown: () => {},
+      onUp: () => {
+        this.#noteDelay()
+        void this.#readAll()
+      },
+      onDown: () => this.#noteDelay(),
     })
     this.#stopListening = services.peers.onChange(({ come, gone }) => {
       // One that begins to drain is named in both.
@@ -128,7 +141,7 @@ export class RemoteStates {
   isDelayed(): boolean {
     const peers = this.#services.peers.list()
     if (peers.length === 0) return false
-    return !this.#services.bus.isUp || peers.some((peer) => this.#now() - this.#contact(peer).confirmedAt > DOUBT_MS)
+    return !this.#services.bus.isUp || peers.some((peer) => this.#isUnconfirmed(this.#contact(peer)))
   }
 
   /** Takes what an owner has answered to a command. */
@@ -165,6 +178,8 @@ export class RemoteStates {
     }
     this.#looks++
     if (this.#accounts.size > 0) await this.#readAll()
+    this.#noteDoubts()
+    this.#noteDelay()
   }
 
   close(): void {
@@ -265,7 +280,13 @@ export class RemoteStates {
   #contact(node: NodeRef): Contact {
     const present = this.#contacts.get(node.id)
     if (present && present.node.epoch >= node.epoch) return present
-    const contact: Contact = { node, confirmedAt: this.#now(), isReachable: true, reading: present?.reading ?? null }
+    const contact: Contact = {
+      node,
+      confirmedAt: this.#now(),
+      isReachable: true,
+      isDoubted: false,
+      reading: present?.reading ?? null,
+    }
     this.#contacts.set(node.id, contact)
     return contact
   }
@@ -392,7 +413,32 @@ export class RemoteStates {
   #isDoubtful({ node, told }: Entry): boolean {
     if (!isLive(told.status)) return false
     const contact = this.#contacts.get(node.id)
-    return !contact || this.#now() - contact.confirmedAt > DOUBT_MS
+    return !contact || this.#isUnconfirmed(contact)
+  }
+
+  #isUnconfirmed({ confirmedAt }: Contact): boolean {
+    return this.#now() - confirmedAt > DOUBT_MS
+  }
+
+  /** What is said of a link changes here without a change of its own. */
+  #noteDoubts(): void {
+    for (const contact of this.#contacts.values()) {
+      const isDoubted = this.#isUnconfirmed(contact)
+      if (isDoubted === contact.isDoubted) continue
+      contact.isDoubted = isDoubted
+      for (const { node, told } of this.#entries.values()) {
+        const { instance, status } = told
+        if (!isSame(node, contact.node) || !isLive(status) || this.#services.isHere(instance.id)) continue
+        this.#services.connectionTicks.publish(instance.accountId, { kind: 'changed', instance, isRepeat: true })
+      }
+    }
+  }
+
+  #noteDelay(): void {
+    const isDelayed = this.isDelayed()
+    if (isDelayed === this.#wasDelayed) return
+    this.#wasDelayed = isDelayed
+    this.#services.onDelayChange()
   }
 }
 

@@ -3,14 +3,10 @@ import { builder } from '../graphql/builder.ts'
 import type { Context } from '../graphql/context.ts'
 import { enumValues } from '../graphql/enum-values.ts'
 import { filterOfNames } from '../instance/names.ts'
-import type { Instance as InstanceRow } from '../instance/queries.ts'
 import { Instance } from '../instance/type.ts'
-import { Pull } from '../pull.ts'
-import { type ConnectionEvent, ConnectionFeed } from './feed.ts'
+import { Source } from '../source.ts'
+import type { ConnectionEvent } from './log.ts'
 import { ConnectionStatusType } from './type.ts'
-
-/** How long the rows that a snapshot was made of are fresh enough to be shown with its events. */
-const FRESH_MS = 1_000
 
 const ConnectionEventKindEnum = builder.enumType('ConnectionEventKind', {
   description: 'The kinds of connection event.',
@@ -49,51 +45,26 @@ const ConnectionEventType = builder.objectRef<ConnectionEvent>('ConnectionEvent'
   }),
 })
 
-/** The account whose ticks the viewer listens to. */
-async function accountOf({ viewer, loaders }: Context): Promise<string> {
-  if (viewer.kind === 'account') return viewer.accountId
-  const instance = await loaders.instanceById.load(viewer.instanceId)
-  // It was deleted after the look at its token.
-  if (!instance) throw unauthenticated()
-  return instance.accountId
-}
-
 async function watchConnections(
-  context: Context,
+  { viewer, services, loaders }: Context,
   names: Parameters<typeof filterOfNames>[1],
-): Promise<Pull<ConnectionEvent>> {
-  const { viewer, services, loaders } = context
+): Promise<Source<ConnectionEvent>> {
   const filter = filterOfNames(viewer, names)
-  const wanted = filter === 'all' ? null : new Set(filter)
-  const accountId = await accountOf(context)
-  const covers = ({ id, accountId: owner, name }: InstanceRow) =>
-    viewer.kind === 'account' ? owner === viewer.accountId && (wanted?.has(name) ?? true) : id === viewer.instanceId
-
-  const feed = new ConnectionFeed(covers, (instance) => services.sessions.statusOf(instance))
-  let readAt = 0
-  const take = () => {
-    const event = feed.take()
-    if (!event) return null
-    // One context serves the whole stream: what was loaded for the event before is stale.
-    loaders.forget()
-    if (event.kind === 'snapshot' && performance.now() - readAt < FRESH_MS) {
-      loaders.instanceById.prime(event.instance.id, event.instance)
-    }
-    return event
-  }
+  const source: Source<ConnectionEvent> = new Source(
+    () => reader.take(),
+    () => close(),
+  )
   // Listened to before the rows are read, so that nothing between is lost.
-  const stop = services.connectionTicks.subscribe(accountId, (tick) => {
-    feed.note(tick)
-    events.wake()
-  })
-  const events = new Pull(take, stop)
+  const { reader, close } = services.connectionLogs.read(viewer, filter, () => source.wake())
   try {
     loaders.forget()
-    feed.begin(await loaders.instances.load(filter))
-    readAt = performance.now()
-    return events
+    const rows = await loaders.instances.load(filter)
+    // It was deleted after the look at its token.
+    if (viewer.kind === 'instance' && rows.length === 0) throw unauthenticated()
+    reader.begin(rows)
+    return source
   } catch (error) {
-    stop()
+    source.close()
     throw error
   }
 }

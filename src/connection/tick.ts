@@ -6,5 +6,6 @@ import type { ConnectionStatus } from './state.ts'
  * the registry when the tick is delivered. Only what is gone carries its last state with it.
  */
 export type ConnectionTick =
-  | { kind: 'added' | 'changed'; instance: Instance }
+  /** `isRepeat`: told also to whoever knows the sequence, since what is said of it is another all the same. */
+  | { kind: 'added' | 'changed'; instance: Instance; isRepeat?: true }
   | { kind: 'removed'; instance: Instance; last: ConnectionStatus }

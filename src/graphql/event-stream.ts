@@ -1,81 +1,111 @@
-import type { ExecutionResult } from 'graphql'
 import type { GatewayError } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
+import type { Source } from '../source.ts'
 import type { Call } from './call.ts'
-import { presentErrors } from './present-errors.ts'
+import type { EventText } from './event-text.ts'
+import type { Render } from './shared-events.ts'
 
-/**
- * An open subscription as a transport reads it: one JSON text per event, executed when it is asked for. The one place
- * where an event is executed, presented and serialised.
- */
-export class EventStream implements AsyncIterableIterator<string, undefined> {
-  readonly #results: AsyncIterator<ExecutionResult>
+/** An open subscription as a transport reads it: each event is taken, and becomes a text, when there is room for it. */
+export class EventStream {
+  readonly #source: Source<object>
+  readonly #render: Render
   readonly #call: Call
   readonly #whenClosed: () => void
   #isOver = false
   #failure: GatewayError | null = null
-  /** Ends the wait for the next event, however stuck its execution is. */
-  #interrupt: (failure: GatewayError) => void = () => {}
+  #isBusy = false
+  #hasRoom = true
+  #write: (text: EventText) => boolean = () => false
+  #resolve: () => void = () => {}
+  #reject: (failure: GatewayError) => void = () => {}
 
   /** @param whenClosed called once, when nothing will be read any more */
-  constructor(results: AsyncIterator<ExecutionResult>, call: Call, whenClosed: () => void) {
-    this.#results = results
+  constructor(source: Source<object>, render: Render, call: Call, whenClosed: () => void) {
+    this.#source = source
+    this.#render = render
     this.#call = call
     this.#whenClosed = whenClosed
   }
 
-  /** @throws GatewayError for which the stream ends */
-  async next(): Promise<IteratorResult<string, undefined>> {
-    try {
-      const result = await this.#nextResult()
-      // Looked at once more: the token may have ended while the event was executed.
-      if (this.#failure) throw this.#failure
-      if (!result) return await this.return()
-      return { done: false, value: JSON.stringify(this.#present(result)) }
-    } catch (error) {
-      this.#close()
-      throw presentFailure(
-        (error as Error & { originalError?: unknown }).originalError ?? error,
-        this.#call.requestId,
-        this.#call.services.logger,
-      )
-    }
+  /**
+   * Hands each text to `write`, which returns whether there is room for another one; when there is again, `resume` is to be
+   * called. Resolves when the stream is over.
+   * @throws GatewayError for which it has ended
+   */
+  flow(write: (text: EventText) => boolean): Promise<void> {
+    this.#write = write
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+      if (this.#failure) return reject(this.#failure)
+      if (this.#isOver) return resolve()
+      this.#source.onReady = () => this.#advance()
+      this.#advance()
+    })
+  }
+
+  resume(): void {
+    this.#hasRoom = true
+    this.#advance()
   }
 
   /** Ends the stream for a reason, which its reader is told. */
   end(reason: GatewayError): void {
     if (this.#isOver) return
     this.#failure = reason
-    this.#interrupt(reason)
-    this.#close()
+    this.#finish()
+    this.#reject(reason)
   }
 
-  async return(): Promise<IteratorResult<string, undefined>> {
-    this.#close()
-    return { done: true, value: undefined }
+  /** Ends the stream, because nobody reads it any more. */
+  close(): void {
+    this.#finish()
+    this.#resolve()
   }
 
-  [Symbol.asyncIterator](): this {
-    return this
+  #advance(): void {
+    // Taking an event may bring the next one.
+    if (this.#isBusy) return
+    this.#isBusy = true
+    try {
+      while (this.#hasRoom && !this.#isOver) {
+        const event = this.#source.take()
+        if (!event) break
+        const text = this.#render(event)
+        if (text instanceof Promise) return void this.#deliverLater(text)
+        this.#deliver(text)
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#isBusy = false
+    if (this.#source.isOver && this.#hasRoom && !this.#isOver) this.close()
   }
 
-  #nextResult(): Promise<ExecutionResult | null> {
-    if (this.#failure) throw this.#failure
-    if (this.#isOver) return Promise.resolve(null)
-    return new Promise((resolve, reject) => {
-      this.#interrupt = reject
-      this.#results.next().then(({ done, value }) => resolve(done ? null : value), reject)
-    })
+  async #deliverLater(text: Promise<EventText>): Promise<void> {
+    try {
+      this.#deliver(await text)
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#isBusy = false
+    this.#advance()
   }
 
-  #present(result: ExecutionResult): ExecutionResult {
-    return result.errors ? { ...result, errors: presentErrors(result, this.#call) } : result
+  #deliver(text: EventText): void {
+    // The token may have ended while the event was executed.
+    if (!this.#isOver) this.#hasRoom = this.#write(text)
   }
 
-  #close(): void {
+  #fail(error: unknown): void {
+    const cause = (error as { originalError?: unknown }).originalError ?? error
+    this.end(presentFailure(cause, this.#call.requestId, this.#call.services.logger))
+  }
+
+  #finish(): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.#source.close()
     this.#whenClosed()
-    this.#results.return?.().catch(() => undefined)
   }
 }

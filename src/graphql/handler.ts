@@ -8,6 +8,7 @@ import type { Services } from '../services.ts'
 import { identify } from '../viewer/identify.ts'
 import { Call, httpAnswer } from './call.ts'
 import { EventStream } from './event-stream.ts'
+import { EventText } from './event-text.ts'
 import { graphiqlPage, wantsGraphiQL } from './graphiql.ts'
 import { isPrepared, type OperationParams, type Operations } from './operations.ts'
 import { toWire } from './present-errors.ts'
@@ -31,15 +32,13 @@ export function createGraphQLHandler(services: Services, operations: Operations)
     const outcome = isPrepared(prepared) ? await operations.perform(prepared) : prepared
     if (outcome instanceof EventStream) return answerWithStream(call, outcome, response)
     const { result, status } = toWire(outcome)
-    if (status === 200) return replyEvents(response, [JSON.stringify(result)])
+    if (status === 200) return replyEvents(response, new EventText(JSON.stringify(result)))
     replyErrors(call.request, response, status, result)
   }
 
   const answerWithStream = async (call: Call, events: EventStream, response: ServerResponse): Promise<void> => {
-    const end = () => void events.return()
-    response.once('close', end)
-    // It went away while the stream was opened.
-    if (response.destroyed) return end()
+    // Its reader went away while the stream was opened.
+    if (response.destroyed) return events.close()
     try {
       const release = tokenWatch.hold(call.token?.id ?? '', (reason) => {
         events.end(reason)
@@ -48,7 +47,7 @@ export function createGraphQLHandler(services: Services, operations: Operations)
       })
       response.once('close', release)
     } catch (refusal) {
-      end()
+      events.close()
       throw refusal
     }
     await replyEvents(response, events)

@@ -10,12 +10,21 @@ import {
 import { createYoga, type YogaServerInstance } from 'graphql-yoga'
 import type { Services } from '../services.ts'
 import type { Call, ServerContext } from './call.ts'
+import { Source } from '../source.ts'
 import { EventStream } from './event-stream.ts'
 import { createFastRoad, type FastRoad } from './fast-road/fast-road.ts'
 import { MAX_TOKENS } from './limits.ts'
-import { createDocumentCache, useAdmission, useErrorPresentation, useFastRoad, useLimits } from './plugins.ts'
+import {
+  createDocumentCache,
+  useAdmission,
+  useErrorPresentation,
+  useFastRoad,
+  useLimits,
+  useSources,
+} from './plugins.ts'
 import { presentResult } from './present-errors.ts'
 import { schema } from './schema.ts'
+import { SharedEvents } from './shared-events.ts'
 
 /** What a client asks for, by whatever transport. */
 export type OperationParams = {
@@ -24,13 +33,12 @@ export type OperationParams = {
   operationName?: string | null | undefined
 }
 
-type Result = ExecutionResult | AsyncIterableIterator<ExecutionResult>
-
 /** An operation that was parsed and validated. */
 export type PreparedOperation = ExecutionArgs & {
   contextValue: ServerContext
-  execute(args: ExecutionArgs): Result | Promise<Result>
-  subscribe(args: ExecutionArgs): Result | Promise<Result>
+  execute(args: ExecutionArgs): ExecutionResult | Promise<ExecutionResult>
+  /** The events themselves, which are executed where they are read. */
+  subscribe(args: ExecutionArgs): Promise<ExecutionResult | Source<object>>
 }
 
 /** GraphQL without a transport: the same parsing, validation, limits and admission for all of them. */
@@ -53,9 +61,16 @@ export function createOperations(services: Services): Operations {
   const { config, streamSlots } = services
   const documents = createDocumentCache<DocumentNode>()
   const fastRoad = createFastRoad(schema, (text) => documents.get(text))
+  const sharedEvents = new SharedEvents()
   const yoga = createYoga<ServerContext>({
     schema,
-    plugins: [useLimits(config.introspection), useFastRoad(fastRoad), useAdmission(), useErrorPresentation()],
+    plugins: [
+      useLimits(config.introspection),
+      useFastRoad(fastRoad),
+      useAdmission(),
+      useSources(),
+      useErrorPresentation(),
+    ],
     parserAndValidationCache: { documentCache: documents, errorCache: createDocumentCache() },
     // Done here, once for all of the gateway: the page, CORS, masking, the log, the limit of the body.
     graphiql: false,
@@ -72,10 +87,16 @@ export function createOperations(services: Services): Operations {
     const { call } = operation.contextValue
     const giveBack = call.token ? streamSlots.take(call.token.id) : nothing
     try {
-      const result = await operation.subscribe(operation)
-      if (Symbol.asyncIterator in result) return new EventStream(result, call, giveBack)
+      const events = await operation.subscribe(operation)
+      if (events instanceof Source) {
+        const { render, leave } = sharedEvents.join(operation)
+        return new EventStream(events, render, call, () => {
+          giveBack()
+          leave()
+        })
+      }
       giveBack()
-      return result
+      return events
     } catch (error) {
       giveBack()
       throw error
@@ -120,7 +141,7 @@ export function createOperations(services: Services): Operations {
       try {
         const outcome = isSubscription(operation.document, operation.operationName)
           ? await openStream(operation)
-          : ((await operation.execute(operation)) as ExecutionResult)
+          : await operation.execute(operation)
         return outcome instanceof EventStream ? outcome : await presentResult(outcome, call)
       } catch (error) {
         return presentResult({ errors: [error as GraphQLError] }, call)

@@ -26,7 +26,7 @@ export class Peer {
     this.request = request
     this.requestId = requestId
     this.sentToken = sentToken
-    socket.on('ping', (data) => void this.#queue((sent) => socket.pong(data, false, sent)))
+    socket.on('ping', (data) => this.#queue((done) => socket.pong(data, false, done), nothing))
   }
 
   get isOpen(): boolean {
@@ -38,9 +38,9 @@ export class Peer {
     return this.#waiting
   }
 
-  /** Resolves when the text was handed to the network, or never will be. */
-  send(text: string): Promise<void> {
-    return this.#queue((sent) => this.#socket.send(text, sent))
+  /** Sends a text, or its bytes; `sent` is called when it was handed to the network, or never will be. */
+  send(text: string | Buffer, sent: () => void = nothing): void {
+    this.#queue((done) => this.#socket.send(text, { binary: false }, done), sent)
   }
 
   /** Closes with a code; a client that does not answer in time is cut off. */
@@ -60,18 +60,15 @@ export class Peer {
     this.#socket.once('close', listener)
   }
 
-  #queue(send: (sent: () => void) => void): Promise<void> {
-    if (!this.isOpen) return Promise.resolve()
-    if (this.#waiting >= MAX_WAITING_FRAMES) {
-      this.#socket.terminate()
-      return Promise.resolve()
-    }
+  #queue(send: (done: () => void) => void, sent: () => void): void {
+    if (this.isOpen && this.#waiting >= MAX_WAITING_FRAMES) this.#socket.terminate()
+    if (!this.isOpen) return sent()
     this.#waiting++
-    return new Promise((resolve) => {
-      send(() => {
-        this.#waiting--
-        resolve()
-      })
+    send(() => {
+      this.#waiting--
+      sent()
     })
   }
 }
+
+const nothing = () => {}

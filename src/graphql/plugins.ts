@@ -1,4 +1,5 @@
 import {
+  createSourceEventStream,
   type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
@@ -76,6 +77,11 @@ export function useAdmission(): GatewayPlugin {
   }
   return { onExecute: admitOrStop, onSubscribe: admitOrStop }
 }
+
+/** A subscription gives its events; they are executed where they are read. */
+export const useSources = (): GatewayPlugin => ({
+  onSubscribe: ({ setSubscribeFn }) => setSubscribeFn(createSourceEventStream),
+})
 
 /** What the hooks before an execution and before a subscription have in common. */
 type AdmissionHook = (hook: {

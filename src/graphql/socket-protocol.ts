@@ -93,20 +93,21 @@ function sendEvents(
   events: EventStream,
   extensions: Record<string, unknown>,
 ): AsyncIterableIterator<never> {
-  const idText = JSON.stringify(id)
-  let after = `,"extensions":${JSON.stringify(extensions)}}`
+  const before = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`)
+  let isFirst = true
+  const resume = () => events.resume()
   const over = { done: true, value: undefined } as const
   return {
     next: async () => {
-      for await (const text of events) {
-        if (!peer.isOpen) break
-        await peer.send(`{"id":${idText},"type":"next","payload":${text.slice(0, -1)}${after}}`)
-        after = '}'
-      }
+      await events.flow(({ json }) => {
+        peer.send(Buffer.concat([before, isFirst ? withExtensions(json, extensions) : json, END]), resume)
+        isFirst = false
+        return false
+      })
       return over
     },
     return: async () => {
-      await events.return()
+      events.close()
       return over
     },
     [Symbol.asyncIterator]() {
@@ -114,3 +115,11 @@ function sendEvents(
     },
   }
 }
+
+/** The first text of a stream tells the state of the bucket beside what it says itself. */
+function withExtensions(json: Buffer, extensions: Record<string, unknown>): Buffer {
+  const payload = JSON.parse(String(json)) as ExecutionResult
+  return Buffer.from(JSON.stringify({ ...payload, extensions: { ...payload.extensions, ...extensions } }))
+}
+
+const END = Buffer.from('}')

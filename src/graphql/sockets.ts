@@ -88,7 +88,7 @@ export function createSockets(services: Services, operations: Operations): Socke
     const closed = protocol.opened(
       {
         protocol: socket.protocol,
-        send: (text) => peer.send(text),
+        send: (text) => new Promise((resolve) => peer.send(text, resolve)),
         close: (code = SERVICE_RESTART, reason = '') => peer.close(code, reason),
         onMessage: (listener) =>
           socket.on('message', (data) => {

@@ -5,7 +5,7 @@ import type { Context } from '../graphql/context.ts'
 import type { Instance as InstanceRow, InstanceRef as Ref } from '../instance/queries.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import { Instance } from '../instance/type.ts'
-import { Pull } from '../pull.ts'
+import { Source } from '../source.ts'
 import { isUuid } from '../uuid.ts'
 import { instanceDeleted, isOutcome, PairingFeed } from './feed.ts'
 import { qrImageOf } from './qr-image.ts'
@@ -71,7 +71,7 @@ async function getInstance({ loaders }: Context, { id, name }: Ref): Promise<Ins
   return instance
 }
 
-async function watchPairing(context: Context, ref: Ref): Promise<Pull<PairingEvent>> {
+async function watchPairing(context: Context, ref: Ref): Promise<Source<PairingEvent>> {
   const { services, loaders } = context
   const { sessions } = services
   const { id, accountId } = await getInstance(context, ref)
@@ -84,12 +84,11 @@ async function watchPairing(context: Context, ref: Ref): Promise<Pull<PairingEve
   const stopTicks = services.connectionTicks.subscribe(accountId, ({ kind, instance }) => {
     if (kind === 'removed' && instance.id === id) note(instanceDeleted)
   })
-  const events: Pull<PairingEvent> = new Pull(
+  const events: Source<PairingEvent> = new Source(
     () => {
       const step = feed.take()
       if (!step) return null
-      loaders.forget()
-      if (isOutcome(step)) void events.return()
+      if (isOutcome(step)) events.close()
       return { ...step, instanceId: id }
     },
     () => {
@@ -103,7 +102,7 @@ async function watchPairing(context: Context, ref: Ref): Promise<Pull<PairingEve
     await getInstance(context, { id })
     return events
   } catch (error) {
-    await events.return()
+    events.close()
     throw error
   }
 }

@@ -1,0 +1,59 @@
+import type { NameFilter } from '../instance/filter.ts'
+import type { Instance } from '../instance/queries.ts'
+import type { Viewer } from '../viewer/viewer.ts'
+import { tenantOf } from '../viewer/viewer.ts'
+import { ConnectionLog } from './log.ts'
+import type { MergedTicks } from './merged-ticks.ts'
+import type { ConnectionReader } from './reader.ts'
+import type { ConnectionStatus } from './state.ts'
+
+/** A log for each set of instances that anybody follows, while somebody does. */
+export class ConnectionLogs {
+  readonly #ticks: MergedTicks
+  readonly #statusOf: (instance: Instance) => ConnectionStatus
+  readonly #logs = new Map<string, { log: ConnectionLog; stop: () => void }>()
+
+  constructor(ticks: MergedTicks, statusOf: (instance: Instance) => ConnectionStatus) {
+    this.#ticks = ticks
+    this.#statusOf = statusOf
+  }
+
+  /** How many sets are followed: 0 when everybody has gone. */
+  get size(): number {
+    return this.#logs.size
+  }
+
+  /** A reader of the viewer's instances; `close` ends it. */
+  read(viewer: Viewer, filter: NameFilter, onReady: () => void): { reader: ConnectionReader; close(): void } {
+    // Whoever sees the same shares a log, and nobody else.
+    const key = JSON.stringify([viewer, filter === 'all' ? filter : filter.toSorted()])
+    const { log, stop } = this.#logs.get(key) ?? this.#open(key, viewer, filter)
+    const reader = log.read(onReady)
+    return {
+      reader,
+      close: () => {
+        log.leave(reader)
+        if (log.isRead || this.#logs.get(key)?.log !== log) return
+        this.#logs.delete(key)
+        stop()
+      },
+    }
+  }
+
+  /** Has every stream tell something, because streams have begun to be delayed, or are not any more. */
+  repeat(): void {
+    for (const { log } of this.#logs.values()) log.repeat()
+  }
+
+  #open(key: string, viewer: Viewer, filter: NameFilter): { log: ConnectionLog; stop: () => void } {
+    const names = filter === 'all' ? null : new Set(filter)
+    const covers = ({ id, accountId, name }: Instance) =>
+      viewer.kind === 'account'
+        ? accountId === viewer.accountId && (names?.has(name) ?? true)
+        : id === viewer.instanceId
+    const log = new ConnectionLog(covers, this.#statusOf)
+    const opened = { log, stop: this.#ticks.subscribe(tenantOf(viewer), (tick) => log.note(tick)) }
+    this.#logs.set(key, opened)
+    return opened
+  }
+}
