@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { type BreakableProxy, startBreakableProxy } from './breakable-proxy.ts'
 import { type FakeWhatsApp, startFakeWhatsApp } from './fake-whatsapp/server.ts'
 import { hasOwnRedis, type OwnRedis, startOwnRedis } from './own-redis.ts'
 import { type SeededAccount, seed } from './seed.ts'
@@ -17,21 +18,24 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
   let redis: OwnRedis
   let whatsapp: FakeWhatsApp
   let database: Awaited<ReturnType<typeof createTestDatabase>>
+  /** Between `owner` and Redis. */
+  let wire: BreakableProxy
   let owner: TestGateway
   let other: TestGateway
   let account: SeededAccount
 
   beforeAll(async () => {
     ;[redis, whatsapp, database] = await Promise.all([startOwnRedis(), startFakeWhatsApp(), createTestDatabase()])
-    const start = () =>
+    wire = await startBreakableProxy(redis.url)
+    const start = (redisUrl: string) =>
       startTestGateway({
         databaseUrl: database.url,
-        redisUrl: redis.url,
+        redisUrl,
         nodeAddress: { host: '127.0.0.1', port: 0 },
         whatsappUrl: whatsapp.url,
       })
-    owner = await start()
-    other = await start()
+    owner = await start(wire.url)
+    other = await start(redis.url)
     account = await seed(owner.services.db).account('shop')
     // Both have heard of each other.
     await until(
@@ -41,7 +45,7 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
   })
   afterAll(async () => {
     await Promise.all([owner.close(), other.close()])
-    await Promise.all([redis.close(), whatsapp.close(), database.drop()])
+    await Promise.all([wire.close(), redis.close(), whatsapp.close(), database.drop()])
   })
 
   const ask = async (gateway: TestGateway, query: string) => {
@@ -74,7 +78,11 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
   /** An instance whose session runs on `owner`. */
   const linkOnOwner = async () => {
     const { id, phone } = await createInstance()
-    await order(owner, 'connectInstance', id)
+    // Pairings are closed until the limit that all share is counted in Redis again.
+    await until(
+      () => order(owner, 'connectInstance', id).catch(({ code }) => code),
+      (outcome) => outcome !== 'SERVICE_UNAVAILABLE',
+    )
     const { value } = await until(
       () => owner.services.sessions.pairingStepOf(id) as { kind: string; value: string },
       (step) => step?.kind === 'qr',
@@ -185,6 +193,33 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
       'REMOVED',
     ])
   })
+
+  test.each(['cut', 'hang'] as const)(
+    'an owner that alone has lost Redis (%s) is asked by the other for each query, and its news come late',
+    async (fault) => {
+      const { id } = await linkOnOwner()
+      const connections = readSse(other, account.token, CONNECTIONS)
+      await connections.received(1)
+      await wire[fault]()
+      onTestFinished(() => wire.restore())
+      await until(
+        () => connections.results.at(-1),
+        ({ extensions }) => extensions?.delayed === true,
+      )
+      expect(other.log.some(({ msg }) => String(msg).includes('the bus between the nodes is away'))).toBe(false)
+      await order(owner, 'disconnectInstance', id)
+      expect(await connectionIn(other, id)).toMatchObject({ state: 'DISCONNECTED' })
+      await until(
+        () => connections.events.findLast(({ instanceId }: any) => instanceId === id),
+        ({ connection }) => connection.state === 'DISCONNECTED',
+      )
+      await wire.restore()
+      await until(
+        () => connections.results.at(-1),
+        ({ extensions }) => extensions === undefined,
+      )
+    },
+  )
 
   test('without Redis queries stay right on both nodes, and streams say that they are delayed and come on all the same', async () => {
     const { id } = await linkOnOwner()

@@ -14,6 +14,8 @@ import { silentLogger } from './silent-logger.ts'
 const [KEY, OTHER_KEY] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
 const bearersOf = (current: Buffer, previous: Buffer | null = null) => clusterSecretsOf({ current, previous }).bearers
 const NODE = { id: randomUUID(), epoch: 1 }
+const TRUTH = { from: { ...NODE, isBusUp: true }, accounts: {} }
+const NOTHING = { from: null, accounts: {} }
 
 const instance: Instance = {
   id: randomUUID(),
@@ -34,7 +36,7 @@ const connect: CommandRequest = { instance, order: { kind: 'connect', phoneNumbe
 const open = async (handlers: Partial<PeerHandlers> = {}, bearers = bearersOf(KEY)) => {
   const server = await listenForPeers(
     {
-      states: () => ({ from: NODE, accounts: {} }),
+      states: () => TRUTH,
       command: async ({ instance: found }) => ({ from: NODE, instance: found, told: null }),
       take: async () => {},
       ...handlers,
@@ -95,15 +97,15 @@ describe('a node that is asked by another', () => {
       expect(answer.status).toBe(401)
       expect(await answer.text()).toBe('{}')
     }
-    await expect(createPeerClient(bearersOf(OTHER_KEY)).readStates(node, { accounts: {} })).rejects.toThrow('401')
+    await expect(createPeerClient(bearersOf(OTHER_KEY)).readStates(node, NOTHING)).rejects.toThrow('401')
   })
 
   test('understands nodes that have the key before its own, and nodes that have the next one', async () => {
     const ahead = await open({}, bearersOf(OTHER_KEY, KEY))
-    expect(await client.readStates(ahead, { accounts: {} })).toEqual({ from: NODE, accounts: {} })
+    expect(await client.readStates(ahead, NOTHING)).toEqual(TRUTH)
     const behind = await open()
     const clientAhead = createPeerClient(bearersOf(OTHER_KEY, KEY))
-    expect(await clientAhead.readStates(behind, { accounts: {} })).toEqual({ from: NODE, accounts: {} })
+    expect(await clientAhead.readStates(behind, NOTHING)).toEqual(TRUTH)
   })
 
   test('refuses what has not the right form, and does nothing', async () => {
@@ -144,7 +146,7 @@ describe('a node that cannot be reached', () => {
     })
     const address = `127.0.0.1:${(mute.address() as AddressInfo).port}`
     const startedAt = performance.now()
-    await expect(client.readStates({ ...NODE, address }, { accounts: {} })).rejects.toThrow('timeout')
+    await expect(client.readStates({ ...NODE, address }, NOTHING)).rejects.toThrow('timeout')
     expect(performance.now() - startedAt).toBeLessThan(4_000)
   })
 })

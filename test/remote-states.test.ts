@@ -60,6 +60,8 @@ function createScene() {
   const truths = new Map<string, Record<string, AccountStates>>()
   const asked: { peer: string; request: StatesRequest }[] = []
   const silent = new Set<string>()
+  /** Peers that cannot tell by the bus. */
+  const mute = new Set<string>()
   const subscribed = new Set<string>()
   const owners: Ownership[] = []
   const here = new Set<string>()
@@ -76,6 +78,7 @@ function createScene() {
   } satisfies Bus
   const states = new RemoteStates({
     selfId: 'self',
+    self: () => ({ id: 'self', epoch: 1 }),
     bus,
     peers: {
       list: () => peers,
@@ -94,7 +97,7 @@ function createScene() {
           return [id, known === account.number ? { number: known } : account]
         }),
       )
-      return { from: { id: peer.id, epoch: peer.epoch }, accounts }
+      return { from: { id: peer.id, epoch: peer.epoch, isBusUp: !mute.has(peer.id) }, accounts }
     },
     readOwners: async () => owners,
     isHere: (id) => here.has(id),
@@ -113,6 +116,7 @@ function createScene() {
     peers,
     asked,
     silent,
+    mute,
     subscribed,
     owners,
     here,
@@ -386,6 +390,29 @@ describe('while the bus is away', () => {
     expect(scene.states.isDelayed()).toBe(false)
     expect(scene.delays).toEqual([true, false])
     expect(scene.states.statusOf(instance)?.state).toBe('connected')
+  })
+})
+
+describe('while another node has lost the bus', () => {
+  test('it is asked by every request, and its news are late', async () => {
+    await scene.states.prepare(ACCOUNT)
+    scene.states.noteAsker({ id: peer.id, epoch: peer.epoch, isBusUp: false })
+    scene.mute.add(peer.id)
+    expect(scene.states.isDelayed()).toBe(true)
+    scene.holds(peer, 1, [told(instance, statusOf('connected', 3 * EPOCH + 1))])
+    await scene.states.prepare(ACCOUNT)
+    expect(scene.states.statusOf(instance)?.state).toBe('connected')
+    scene.mute.clear()
+    await scene.states.look()
+    expect(scene.states.isDelayed()).toBe(false)
+    expect(scene.states.prepare(ACCOUNT)).toBeUndefined()
+    expect(scene.delays).toEqual([true, false])
+  })
+
+  test('this one tells the others that it has lost it, at once', async () => {
+    scene.goDown()
+    await settle()
+    expect(scene.asked.at(-1)?.request.from).toEqual({ id: 'self', epoch: 1, isBusUp: false })
   })
 })
 

@@ -91,7 +91,10 @@ export class Announcements {
   }
 
   /** The truth about some accounts: in full where something has changed since the number that is known. */
-  statesOf({ accounts, observed = false }: StatesRequest): Record<string, AccountStates> {
+  statesOf({
+    accounts,
+    observed = false,
+  }: Pick<StatesRequest, 'accounts' | 'observed'>): Record<string, AccountStates> {
     const asked = Object.entries(accounts).map(([accountId, known]) => {
       const { number = 0, passings = [] } = this.#accounts.get(accountId) ?? {}
       return { accountId, known, number, passings }

@@ -66,11 +66,14 @@ export class Cluster implements RemoteSessions {
     // It is asked from the moment it listens, and owns nothing until it has joined.
     const joined: { parts: Parts | null } = { parts: null }
     const parts = (): Parts => joined.parts ?? notRegistered()
+    const bus = await openRedisBus(config.redisUrl, busSealer, logger)
     const server = await listenForPeers(
       {
         states: (request) => {
-          const { announcements, own } = parts()
-          return { from: own.self() ?? notRegistered(), accounts: announcements.statesOf(request) }
+          const { announcements, states, own } = parts()
+          if (request.from) states.noteAsker(request.from)
+          const self = own.self() ?? notRegistered()
+          return { from: { ...self, isBusUp: bus.isUp }, accounts: announcements.statesOf(request) }
         },
         command: async ({ instance, order }) => {
           const { announcements, own } = parts()
@@ -80,8 +83,10 @@ export class Cluster implements RemoteSessions {
         take: ({ instanceIds }) => parts().own.take(instanceIds),
       },
       { nodeId, address: nodeAddress, bearers, logger },
-    )
-    const bus = await openRedisBus(config.redisUrl, busSealer, logger)
+    ).catch(async (error) => {
+      await bus.close()
+      throw error
+    })
     return new Cluster(nodeId, logger, bus, createPeerClient(bearers), server, joined)
   }
 
@@ -113,6 +118,7 @@ export class Cluster implements RemoteSessions {
   join(own: OwnSessions): void {
     const states = new RemoteStates({
       selfId: this.nodeId,
+      self: () => own.self(),
       bus: this.#bus,
       peers: own.peers,
       readStates: (peer, request) => this.#client.readStates(peer, request),

@@ -71,6 +71,11 @@ export class NodeLease implements Peers {
     return this.#node
   }
 
+  /** Whether other nodes can reach this one. */
+  get isReachable(): boolean {
+    return this.#registration.address !== null
+  }
+
   get isDraining(): boolean {
     return this.#self?.isDraining ?? false
   }

@@ -10,7 +10,7 @@ import type { PairingStep } from '../pairing/step.ts'
 import type { Bus } from './bus.ts'
 import { CoalescedReading } from './coalesced-reading.ts'
 import type { NodeRef, Ownership, PeerNode, Peers } from './node.ts'
-import type { Announcement, StatesAnswer, StatesRequest, Told } from './wire.ts'
+import type { Announcement, StatesAnswer, StatesRequest, Teller, Told } from './wire.ts'
 
 /** How often peers are asked what was missed: without the bus that is all that streams hear of other nodes. */
 const LOOK_EVERY_MS = 2_000
@@ -30,6 +30,8 @@ const SEQUENCES_PER_EPOCH = 2 ** 32
 export type RemoteStatesServices = {
   /** This node's id: what it tells itself is not news. */
   selfId: string
+  /** This node's registration; null while it has none. */
+  self(): NodeRef | null
   bus: Bus
   peers: Peers
   /** @throws when the peer does not answer in time */
@@ -66,6 +68,8 @@ type Contact = {
   node: NodeRef
   confirmedAt: number
   isReachable: boolean
+  /** Whether it can tell its changes at the moment. */
+  isBusUp: boolean
   /** Whether streams were told that its links are not believed in. */
   isDoubted: boolean
   reading: CoalescedReading | null
@@ -98,7 +102,11 @@ export class RemoteStates {
         this.#noteDelay()
         void this.#readAll()
       },
-      onDown: () => this.#noteDelay(),
+      onDown: () => {
+        this.#noteDelay()
+        // The others learn by it that they have to ask from now on.
+        void this.#readAll()
+      },
     })
     this.#stopListening = services.peers.onChange(({ come, gone }) => {
       // One that begins to drain is named in both.
@@ -114,7 +122,7 @@ export class RemoteStates {
     if (!account) return this.#open(accountId)
     account.askedAt = this.#now()
     if (account.opening) return account.opening
-    const asked = this.#reachable().filter((peer) => !this.#services.bus.isUp || !this.#isFresh(peer))
+    const asked = this.#reachable().filter((peer) => !this.#hearsOf(peer) || !this.#isFresh(peer))
     if (asked.length === 0) return undefined
     return Promise.all(asked.map((peer) => this.#read(peer, [accountId]))).then(nothing)
   }
@@ -140,8 +148,14 @@ export class RemoteStates {
   /** Whether news of an account from other nodes come late, or not at all. */
   isDelayed(): boolean {
     const peers = this.#services.peers.list()
-    if (peers.length === 0) return false
-    return !this.#services.bus.isUp || peers.some((peer) => this.#isUnconfirmed(this.#contact(peer)))
+    return peers.some((peer) => !this.#hearsOf(peer) || this.#isUnconfirmed(this.#contact(peer)))
+  }
+
+  /** Another node has asked, and said whether it can tell its changes. */
+  noteAsker({ isBusUp, ...node }: Teller): void {
+    if (this.#isBuried(node)) return
+    this.#contact(node).isBusUp = isBusUp
+    this.#noteDelay()
   }
 
   /** Takes what an owner has answered to a command. */
@@ -284,6 +298,7 @@ export class RemoteStates {
       node,
       confirmedAt: this.#now(),
       isReachable: true,
+      isBusUp: true,
       isDoubted: false,
       reading: present?.reading ?? null,
     }
@@ -293,6 +308,11 @@ export class RemoteStates {
 
   #reachable(): PeerNode[] {
     return this.#services.peers.list().filter((peer) => peer.address !== null && this.#contact(peer).isReachable)
+  }
+
+  /** Whether changes on a node are told here by the bus. */
+  #hearsOf(peer: PeerNode): boolean {
+    return this.#services.bus.isUp && this.#contact(peer).isBusUp
   }
 
   #isFresh(peer: PeerNode): boolean {
@@ -328,12 +348,15 @@ export class RemoteStates {
     const askedAt = this.#now()
     const numberOf = (accountId: string) => this.#accounts.get(accountId)?.numbers.get(peer.id) ?? null
     try {
+      const self = this.#services.self()
       const request = {
+        from: self && { ...self, isBusUp: this.#services.bus.isUp },
         accounts: Object.fromEntries(accountIds.map((id) => [id, numberOf(id)])),
         observed: this.#looks % LOOKS_PER_OBSERVATION === 0,
       }
       const answer = await this.#services.readStates(peer, request)
-      Object.assign(this.#contact(answer.from), { confirmedAt: askedAt, isReachable: true })
+      const { isBusUp } = answer.from
+      Object.assign(this.#contact(answer.from), { confirmedAt: askedAt, isReachable: true, isBusUp })
       this.#adopt(answer, askedAt)
       return true
     } catch (error) {

@@ -31,13 +31,18 @@ export type AccountStates = {
   observed?: Record<string, number>
 }
 
+/** A node, and whether the others hear of its changes by the bus, or have to ask. */
+export type Teller = NodeRef & { isBusUp: boolean }
+
 /** By account: the number up to which the asking node knows what was told; null when it knows nothing. */
 export type StatesRequest = {
+  /** Who asks, and whether what it tells goes over the bus at the moment; null: it is not registered. */
+  from: Teller | null
   accounts: Record<string, number | null>
   /** Whether to tell when links were heard from last, too. */
   observed?: boolean | undefined
 }
-export type StatesAnswer = { from: NodeRef; accounts: Record<string, AccountStates> }
+export type StatesAnswer = { from: Teller; accounts: Record<string, AccountStates> }
 
 export type CommandRequest = { instance: Instance; order: SessionOrder }
 export type CommandAnswer = { from: NodeRef; instance: Instance; told: Told | null }
@@ -67,7 +72,11 @@ const date = z.date()
 
 /** The forms of what a node may be asked, which are checked although only nodes can ask. */
 export const REQUESTS = {
-  states: z.object({ accounts: accountNumbers, observed: z.boolean().optional() }),
+  states: z.object({
+    from: z.object({ id: z.uuid(), epoch: z.number(), isBusUp: z.boolean() }).nullable(),
+    accounts: accountNumbers,
+    observed: z.boolean().optional(),
+  }),
   take: z.object({ instanceIds: z.array(z.uuid()) }),
   command: z.object({
     instance: z.looseObject({ id: z.uuid(), accountId: z.uuid(), name: z.string(), createdAt: date }),

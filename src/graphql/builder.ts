@@ -37,5 +37,5 @@ builder.mutationType({
 
 builder.subscriptionType({
   description:
-    'A stream ends by itself, or with an error whose code is UNAUTHENTICATED, RATE_LIMITED, SERVICE_UNAVAILABLE or INTERNAL_SERVER_ERROR; all but the first are worth a retry.',
+    'A stream ends by itself, or with an error whose code is UNAUTHENTICATED, RATE_LIMITED, SERVICE_UNAVAILABLE or INTERNAL_SERVER_ERROR; all but the first are worth a retry. Events have `extensions.delayed: true` while news of sessions on other nodes come late.',
 })

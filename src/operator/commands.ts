@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { createAccount, deleteAccount, getAccountByName, rotateAccountToken } from '../account/actions.ts'
 import { listAccounts } from '../account/queries.ts'
+import { ownerOf } from '../cluster/owners.ts'
 import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError } from '../errors.ts'
 import { createInstance, deleteInstance } from '../instance/actions.ts'
@@ -15,6 +16,7 @@ import type { SessionRegistry } from '../session/registry.ts'
 import { isRefusedToken, refusedToken, revokeToken } from '../token/actions.ts'
 import { listTokens } from '../token/queries.ts'
 import { connectInstance, type ConnectStep } from './connect-instance.ts'
+import { drainNode, listNodesForPeople, nameOfNode } from './nodes.ts'
 import { IMPORTED_TOKEN_RULE, isChosenToken, MIN_IMPORTED_LENGTH } from '../token/token.ts'
 
 /** What an operator typed: positional arguments and options, all text. */
@@ -146,6 +148,23 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       return { id: instance.id, name: instance.name, state, numberJid }
     },
   },
+  'instance where': {
+    args: ['ACCOUNT', 'NAME'],
+    options: [],
+    summary: 'show which node owns the session of an instance',
+    run: async ({ db }, { args: [account = '', name = ''] }) => {
+      const instance = await getInstanceByName(db, account, name)
+      const { node, epoch } = (await ownerOf(db, instance.id)) ?? { node: null, epoch: 0 }
+      return {
+        id: instance.id,
+        name: instance.name,
+        node: node?.id ?? null,
+        nodeName: node && (await nameOfNode(db, node)),
+        address: node?.address ?? null,
+        epoch,
+      }
+    },
+  },
   'instance delete': {
     args: ['ACCOUNT', 'NAME'],
     options: [],
@@ -182,6 +201,18 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       live?.tokenWatch.end([revoked.id])
       return revoked
     },
+  },
+  'node list': {
+    args: [],
+    options: [],
+    summary: 'show the gateways that run on this database, the oldest first',
+    run: async ({ db }) => ({ nodes: await listNodesForPeople(db) }),
+  },
+  'node drain': {
+    args: ['NODE'],
+    options: [],
+    summary: 'have a gateway hand its sessions to the others and take none any more, until it is restarted',
+    run: ({ db }, { args: [node = ''] }) => drainNode(db, node),
   },
   'keys rotate': {
     args: [],

@@ -400,7 +400,9 @@ export class SessionRegistry {
     this.#looked = { node, at: now }
     this.#open(given.filter(({ instance }) => isWanted(instance)))
     if (lease.isDraining) return this.#giveAll()
-    if (!this.#restores) return
+    // Nodes that start together see each other before the first of them has claimed everything.
+    const isSettling = isNew && lease.isReachable
+    if (!this.#restores || isSettling) return
     const claimed = await this.#claim(lease, node)
     if (claimed > 0) logger.info({ sessions: claimed }, 'sessions are being opened')
     else await this.#evenOut(lease)

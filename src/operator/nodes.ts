@@ -1,0 +1,47 @@
+import type { Kysely } from 'kysely'
+import type { NodeRef } from '../cluster/node.ts'
+import { listNodes, setDraining } from '../cluster/nodes.ts'
+import type { DB } from '../db/types.ts'
+import { badUserInput, GatewayError } from '../errors.ts'
+
+/** Every registered node, as an operator reads it. */
+export async function listNodesForPeople(db: Kysely<DB>) {
+  const nodes = await listNodes(db)
+  return nodes.map(({ id, name, address, owned, capacity, isDraining, msLeft, startedAt }) => ({
+    id,
+    name,
+    address,
+    owned,
+    capacity,
+    state: msLeft < 0 ? 'gone' : isDraining ? 'draining' : 'live',
+    leaseSeconds: Math.max(0, Math.round(msLeft / 1_000)),
+    startedAt,
+  }))
+}
+
+export const nameOfNode = async (db: Kysely<DB>, { id }: NodeRef): Promise<string | null> =>
+  (await listNodes(db)).find((node) => node.id === id)?.name ?? null
+
+/**
+ * Asks a node to give its sessions away.
+ * @param wanted its id, the beginning of that, or its name
+ * @throws GatewayError BAD_USER_INPUT when it means none or several, CONFLICT when nobody could take the sessions
+ */
+export async function drainNode(db: Kysely<DB>, wanted: string) {
+  const nodes = (await listNodes(db)).filter(({ msLeft }) => msLeft >= 0)
+  const meant = nodes.filter(({ id, name }) => wanted !== '' && (id.startsWith(wanted) || name === wanted))
+  const [node] = meant
+  if (!node) throw badUserInput('node', `There is no live node ${wanted}. "node list" shows those that there are`)
+  if (meant.length > 1) {
+    throw badUserInput('node', `${wanted} may be ${meant.map(({ id }) => id).join(' or ')}. Give more of the id`)
+  }
+  const others = nodes.filter(({ id, address, isDraining }) => id !== node.id && address !== null && !isDraining)
+  if (node.address === null || others.length === 0) {
+    throw new GatewayError(
+      'CONFLICT',
+      'No other node could take the sessions. Start another gateway with the same DATABASE_URL and REDIS_URL first',
+    )
+  }
+  await setDraining(db, node)
+  return { id: node.id, name: node.name, sessions: node.owned, successors: others.length }
+}
