@@ -41,17 +41,22 @@ export async function writeSealedKeys(
   { instanceId, epoch }: Owned,
   keys: readonly SealedKey[],
 ): Promise<void> {
+  const named = (some: readonly SealedKey[]) =>
+    sql`${some.map(({ type }) => type)}::text[], ${some.map(({ id }) => id)}::text[]`
   const kept = keys.filter(({ sealed }) => sealed !== null)
   const gone = keys.filter(({ sealed }) => sealed === null)
   await inTransaction(db, async (transaction) => {
+    if (gone.length > 0) {
+      // A deletion takes the rows in an order of its own, and comes after what is kept.
+      await sql`
+        select from auth_keys where instance_id = ${instanceId} and (type, id) in (select * from unnest(${named(keys)}))
+        order by type, id for update`.execute(transaction)
+    }
     if (kept.length > 0) {
       const { numAffectedRows } = await sql`
         insert into auth_keys (instance_id, type, id, value_sealed)
         select ${instanceId}, key.type, key.id, key.value
-        from unnest(
-          ${kept.map(({ type }) => type)}::text[], ${kept.map(({ id }) => id)}::text[],
-          ${kept.map(({ sealed }) => sealed)}::bytea[]
-        ) as key(type, id, value)
+        from unnest(${named(kept)}, ${kept.map(({ sealed }) => sealed)}::bytea[]) as key(type, id, value)
         where ${isNewest(epoch)}
         order by key.type collate "C", key.id collate "C"
         on conflict (instance_id, type, id) do update set value_sealed = excluded.value_sealed`.execute(transaction)
@@ -59,9 +64,7 @@ export async function writeSealedKeys(
     }
     if (gone.length > 0) {
       await sql`
-        delete from auth_keys using unnest(
-          ${gone.map(({ type }) => type)}::text[], ${gone.map(({ id }) => id)}::text[]
-        ) as key(type, id)
+        delete from auth_keys using unnest(${named(gone)}) as key(type, id)
         where auth_keys.instance_id = ${instanceId} and auth_keys.type = key.type and auth_keys.id = key.id
           and ${isNewest(epoch)}`.execute(transaction)
     }
