@@ -32,6 +32,9 @@ export const listSealedKeys = (db: Kysely<DB>, instanceId: string, type: string,
     .where(sql<boolean>`id = any(${ids}::text[])`)
     .execute()
 
+const named = (keys: readonly SealedKey[]) =>
+  sql`${keys.map(({ type }) => type)}::text[], ${keys.map(({ id }) => id)}::text[]`
+
 /**
  * All of them or none, whatever their number: the first 812 keys of a new device are one statement. In the order in which
  * a rotation of the encryption key locks them, or the two would wait for each other.
@@ -41,8 +44,6 @@ export async function writeSealedKeys(
   { instanceId, epoch }: Owned,
   keys: readonly SealedKey[],
 ): Promise<void> {
-  const named = (some: readonly SealedKey[]) =>
-    sql`${some.map(({ type }) => type)}::text[], ${some.map(({ id }) => id)}::text[]`
   const kept = keys.filter(({ sealed }) => sealed !== null)
   const gone = keys.filter(({ sealed }) => sealed === null)
   await inTransaction(db, async (transaction) => {
