@@ -5,11 +5,14 @@ import { onTestFinished } from 'vitest'
 /** What a process is given beside PATH and HOME; `DATA_DIR` always, so that no test uses the folder of a person. */
 export type Environment = Record<string, string> & { DATA_DIR: string }
 
+/** How a process runs; in the project's folder unless told otherwise. */
+export type ProcessOptions = Pick<SpawnOptions, 'detached' | 'cwd' | 'uid' | 'gid'>
+
 export type Exit = { code: number | null; signal: NodeJS.Signals | null }
 export type Finished = Exit & { stdout: string; stderr: string }
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const GATEWAY = [process.execPath, '--enable-source-maps', 'dist/main.js']
+const gateway = (main = 'dist/main.js') => [process.execPath, '--enable-source-maps', main]
 const CLI = [process.execPath, '--enable-source-maps', 'dist/cli.js']
 
 /** How long a process may take to say or to do what a test waits for. */
@@ -33,7 +36,7 @@ export type Child = {
 export function startChild(
   [command = '', ...args]: readonly string[],
   environment: Environment,
-  { detached = false }: Pick<SpawnOptions, 'detached'> = {},
+  { detached = false, ...options }: ProcessOptions = {},
 ): Child {
   const { PATH = '', HOME = '' } = process.env
   const child = spawn(command, args, {
@@ -41,6 +44,7 @@ export function startChild(
     env: { PATH, HOME, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached,
+    ...options,
   })
   const printed = { stdout: '', stderr: '' }
   const listeners = new Set<() => void>()
@@ -118,7 +122,7 @@ async function run(command: readonly string[], environment: Environment): Promis
 }
 
 /** A gateway that is expected to refuse to start. */
-export const runGateway = (environment: Environment): Promise<Finished> => run(GATEWAY, { PORT: '0', ...environment })
+export const runGateway = (environment: Environment): Promise<Finished> => run(gateway(), { PORT: '0', ...environment })
 
 export const runCli = (args: readonly string[], environment: Environment): Promise<Finished> =>
   run([...CLI, ...args], environment)
@@ -131,9 +135,9 @@ export type GatewayProcess = Child & {
   stop(signal?: NodeJS.Signals): Promise<Exit & { ms: number }>
 }
 
-/** Starts the built gateway on a free port and waits for its banner. */
-export async function startGatewayProcess(environment: Environment): Promise<GatewayProcess> {
-  const child = startChild(GATEWAY, { PORT: '0', ...environment })
+/** Starts the built gateway, or another build of it, on a free port and waits for its banner. */
+export async function startGatewayProcess(environment: Environment, main?: string): Promise<GatewayProcess> {
+  const child = startChild(gateway(main), { PORT: '0', ...environment })
   try {
     return await asGateway(child)
   } catch (error) {
