@@ -1,4 +1,4 @@
-// npm run bench [-- --sizes 1,100 --only W2-100,W4g --rounds 3 --seconds 2 --out bench-results]
+// npm run bench [-- --sizes 1,100 --only W2-100,W4g,W5 --rounds 3 --seconds 2 --out bench-results]
 // Measures the gateway against the project's own anchors, in alternating rounds, over one database; see README, "Speed".
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -9,6 +9,7 @@ import { Client } from 'pg'
 import { canonical } from './canonical.ts'
 import { type BenchData, prepareData } from './data.ts'
 import type { Inside } from './inside.ts'
+import { type FanOut, measureFanOut } from './fan-out.ts'
 import { LOAD_TOOL, loadWith, type Request } from './load.ts'
 import { cpuMsOf, moveToClientCore, pinned, SERVER_CORE, type ServerProcess, startServer } from './processes.ts'
 import { markdown, type Measured, median, type Report, type Result, type ServerName } from './report.ts'
@@ -74,6 +75,7 @@ const requestFor = (server: ServerName, { url }: ServerProcess, work: Work, toke
   url: server === 'L0' ? `${url}/l0/${work.name}` : server === 'L0b' ? `${url}/l0b/${work.name}` : url + work.path,
   headers: { token, 'content-type': 'application/json', accept: 'application/json' },
   body: work.body,
+  isHeavy: work.instances >= 1_000,
 })
 
 async function fetchBody({ method, url, headers, body }: Request): Promise<string> {
@@ -173,6 +175,8 @@ try {
   say(`Cold start ${coldStartMs.toFixed(0)} ms`)
   const inside = await lookInside(data)
   const results = await measure(data)
+  const fanOut: FanOut[] =
+    !only || only.includes('W5') ? await measureFanOut(gatewayEnvironment(data.databaseUrl), data.followed, say) : []
   const report: Report = {
     at: new Date().toISOString(),
     node: process.version,
@@ -181,6 +185,7 @@ try {
     rounds,
     seconds,
     results,
+    fanOut,
     inside,
     coldStartMs,
   }

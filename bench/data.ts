@@ -9,12 +9,16 @@ export type BenchData = {
   tokens: ReadonlyMap<number, string>
   /** Account tokens of many small accounts, for what an account costs in memory. */
   smallAccounts: readonly string[]
+  /** The account of 100 instances, with tokens for as many streams as are measured. */
+  followed: { accountId: string; tokens: readonly string[] }
   /** The processes that serve the database now, where they run on this machine. */
   backends(): Promise<number[]>
   drop(): Promise<void>
 }
 
 const SMALL_ACCOUNTS = 200
+const FOLLOWED_INSTANCES = 100
+const STREAM_TOKENS = 250
 export const SMALL_ACCOUNT_INSTANCES = 10
 
 /** A database of the benchmark's own on a PostgreSQL server, migrated and filled. */
@@ -40,18 +44,20 @@ export async function prepareData(serverUrl: string, sizes: readonly number[]): 
 async function fill(
   databaseUrl: string,
   sizes: readonly number[],
-): Promise<Pick<BenchData, 'tokens' | 'smallAccounts'>> {
+): Promise<Pick<BenchData, 'tokens' | 'smallAccounts' | 'followed'>> {
   const client = new Client({ connectionString: databaseUrl })
   await client.connect()
   try {
     const tokens = new Map<number, string>()
-    for (const size of sizes) tokens.set(size, await fillAccount(client, `has ${size}`, size))
+    for (const size of sizes) tokens.set(size, (await fillAccount(client, `has ${size}`, size)).token)
     const smallAccounts: string[] = []
     for (let index = 0; index < SMALL_ACCOUNTS; index++) {
-      smallAccounts.push(await fillAccount(client, `small ${index}`, SMALL_ACCOUNT_INSTANCES))
+      smallAccounts.push((await fillAccount(client, `small ${index}`, SMALL_ACCOUNT_INSTANCES)).token)
     }
+    const { accountId } = await fillAccount(client, 'is followed', FOLLOWED_INSTANCES)
+    const followed = { accountId, tokens: await addTokens(client, accountId, STREAM_TOKENS) }
     await client.query('analyze')
-    return { tokens, smallAccounts }
+    return { tokens, smallAccounts, followed }
   } finally {
     await client.end()
   }
@@ -75,7 +81,11 @@ async function migrate(databaseUrl: string): Promise<void> {
 }
 
 /** Every other instance was paired once, has a profile and all six integrations. */
-async function fillAccount(client: Client, name: string, instances: number): Promise<string> {
+async function fillAccount(
+  client: Client,
+  name: string,
+  instances: number,
+): Promise<{ accountId: string; token: string }> {
   const token = `bench-token-of-the-account-that-${name.replaceAll(' ', '-')}`
   const accountId = randomUUID()
   await client.query('insert into accounts (id, name) values ($1, $2)', [accountId, name])
@@ -109,5 +119,14 @@ async function fillAccount(client: Client, name: string, instances: number): Pro
       select id, true, 'Please write to us.' ${full};
     insert into s3s (instance_id, enabled, region, bucket, path_prefix)
       select id, true, 'eu-central-1', 'media', name || '/' ${full};`)
-  return token
+  return { accountId, token }
+}
+
+async function addTokens(client: Client, accountId: string, count: number): Promise<string[]> {
+  const tokens = Array.from({ length: count }, (_, index) => `bench-token-of-a-follower-with-the-number-${index}`)
+  await client.query(
+    `insert into tokens (id, kind, account_id, digest) select gen_random_uuid(), 'account', $1, digest from unnest($2::bytea[]) as digest`,
+    [accountId, tokens.map((token) => createHash('sha256').update(token).digest())],
+  )
+  return tokens
 }

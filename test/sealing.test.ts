@@ -10,7 +10,8 @@ import { SetProxyDocument, SetS3Document, SetWebhookDocument } from './generated
 import { seed } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
 import { createLinkedCreds } from './stock-socket.ts'
-import { startGatewayForTest, TEST_KEY } from './testkit.ts'
+import { hasPostgres, startGatewayForTest, TEST_KEY } from './testkit.ts'
+import { until } from './whatsapp.ts'
 
 const oldKey = Buffer.from(TEST_KEY, 'base64')
 const newKey = randomBytes(32)
@@ -162,6 +163,39 @@ describe('rotating keys', () => {
     const [{ resealed }] = await Promise.all([rotateKeys(db, sealer, silentLogger), ...writes])
     expect(resealed).toBe(names.length)
     expect(await rotateKeys(db, sealer, silentLogger)).toEqual({ resealed: 0, unreadable: [] })
+  })
+
+  test.skipIf(!hasPostgres).each([
+    ['writes', { a: Buffer.from('a'), Z: Buffer.from('Z') }],
+    ['deletes', { a: null, Z: null }],
+    ['writes and deletes', { a: Buffer.from('a'), Z: null }],
+  ])('and a session that %s keys in another order do not wait for each other', async (_what, session) => {
+    const gateway = await startGatewayForTest()
+    const { db } = gateway.services
+    const { id } = await (await seed(db).account('shop')).instance('sales')
+    const auth = new AuthState({ db, sealer, logger: silentLogger, epoch: 1 }, id, createLinkedCreds('15550001'))
+    const { keys } = auth.lendKeys()
+    await keys.set({ session: { a: Buffer.from('old'), Z: Buffer.from('old') } })
+    const areWaiting = (count: number) =>
+      until(
+        () =>
+          sql<{ pid: number }>`select pid from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'`.execute(db),
+        ({ rows }) => rows.length === count,
+      )
+
+    const { rotation, set } = await db.transaction().execute(async (transaction) => {
+      await sql`select from auth_keys where id = 'Z' for update`.execute(transaction)
+      const both = { rotation: rotateKeys(db, sealer, silentLogger), set: Promise.resolve() }
+      await areWaiting(1)
+      both.set = Promise.resolve(keys.set({ session }))
+      await areWaiting(2)
+      return both
+    })
+    await Promise.all([rotation, set])
+    const { rows } = await sql<{ deadlocks: number }>`select pg_stat_clear_snapshot(), deadlocks::int
+      from pg_stat_database where datname = current_database()`.execute(db)
+    expect(rows[0]?.deadlocks).toBe(0)
   })
 
   test('leaves what it cannot read as it is, says where it is, and goes on', async () => {

@@ -109,4 +109,80 @@ describe.skipIf(!hasPostgres)('a start', () => {
     )
     expect(place.whatsapp.all('refusedLogin')).toEqual([])
   })
+
+  test('finds a logout that came when the gateway was stopped and the database was slow', async () => {
+    const place = await createPlace()
+    const gateway = await place.start()
+    const account = await seed(gateway.services.db).account('shop')
+    const number = await createNumber({ whatsapp: place.whatsapp, gateway, account, close: gateway.close })
+    await number.link()
+    place.proxy.hang()
+    // What a logout is written after.
+    await number.phone.writeToSelf('hello', 'Renamed')
+    await setTimeout(300)
+    number.phone.unlink()
+    await number.reaches('loggedout')
+    const closing = gateway.close()
+    await setTimeout(1_000)
+    await place.proxy.restore()
+    await closing
+    const row = await inDatabase(place.url, (db) =>
+      db.selectFrom('instances').select(['logged_out_at', 'number_jid']).executeTakeFirstOrThrow(),
+    )
+    expect(row).toEqual({ logged_out_at: expect.any(Date), number_jid: number.phone.jid })
+    expect(await credsIn(place.url, number.instance.id)).toBeUndefined()
+  })
+
+  test('opens nothing with credentials that were changed or moved, deletes nothing, and goes on once they are right', async () => {
+    const place = await createPlace()
+    const { token, ids, numbers } = await seedFleet(place.url, 4)
+    const readCreds = async () => {
+      const rows = await inDatabase(place.url, (db) => db.selectFrom('auth_creds').selectAll().execute())
+      return new Map(rows.map((row) => [row.instance_id, row.creds_sealed]))
+    }
+    const writeCreds = (sealedOf: (id: string) => Buffer) =>
+      inDatabase(place.url, async (db) => {
+        for (const id of ids)
+          await db
+            .updateTable('auth_creds')
+            .set({ creds_sealed: sealedOf(id) })
+            .where('instance_id', '=', id)
+            .execute()
+      })
+    const right = await readCreds()
+    const rightOf = (id = '') => right.get(id) ?? Buffer.alloc(0)
+    const [changed = '', moved = '', exchanged = ''] = ids
+    const flipped = Buffer.from(rightOf(changed))
+    flipped[flipped.length - 1] = (flipped.at(-1) ?? 0) ^ 1
+    const wrong = new Map([
+      [changed, flipped],
+      [moved, rightOf(exchanged)],
+      [exchanged, rightOf(moved)],
+    ])
+    await writeCreds((id) => wrong.get(id) ?? rightOf(id))
+
+    const gateway = await place.start()
+    const live = () => place.whatsapp.live().map(({ number }) => number)
+    await until(live, (connected) => connected.length === 1)
+    const triesOf = (id: string) =>
+      gateway.log.filter(({ instanceId, msg }) => instanceId === id && msg === 'the connection could not be opened')
+        .length
+    await until(
+      () => [...wrong.keys()].map(triesOf),
+      (tries) => tries.every((count) => count >= 2),
+    )
+    const { data } = await gateway.post(
+      `mutation { connectInstance(input: { instance: { id: "${changed}" } }) { instance { connection { state } } } }`,
+      token,
+    )
+    expect(data.connectInstance.instance.connection.state).toBe('CONNECTING')
+    await setTimeout(300)
+    expect(place.whatsapp.stats().counts.registration ?? 0).toBe(0)
+    expect(place.whatsapp.all('login').map(({ number }) => number)).toEqual([numbers[3]])
+    const present = await readCreds()
+    expect(new Map([...wrong.keys()].map((id) => [id, present.get(id)]))).toEqual(wrong)
+
+    await writeCreds(rightOf)
+    await until(live, (connected) => connected.length === 4, 30_000)
+  })
 })

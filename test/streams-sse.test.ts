@@ -6,7 +6,7 @@ import { serviceUnavailable } from '../src/errors.ts'
 import type { Call } from '../src/graphql/call.ts'
 import { EventStream } from '../src/graphql/event-stream.ts'
 import { EventText } from '../src/graphql/event-text.ts'
-import { replyEvents } from '../src/graphql/sse.ts'
+import { SseReplies } from '../src/graphql/sse.ts'
 import { Source } from '../src/source.ts'
 import { seed, type SeededAccount } from './seed.ts'
 import { CONNECTIONS, readSse } from './stream-clients.ts'
@@ -138,8 +138,8 @@ describe('a reader that goes away', () => {
 })
 
 /** A bare server that answers with events, and a client of it that reads when it is told to. */
-async function serve(reply: (response: ServerResponse) => Promise<void>): Promise<Socket> {
-  const server = createServer((_request, response) => void reply(response))
+async function serve(reply: (response: ServerResponse) => void): Promise<Socket> {
+  const server = createServer((_request, response) => reply(response))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(() => void server.close())
@@ -164,11 +164,10 @@ describe('the writer of events', () => {
       asked++
       return { data: 'x'.repeat(100_000) }
     })
-    let replied: Promise<void> = Promise.resolve()
     let response: ServerResponse | undefined
     const socket = await serve((serverResponse) => {
       response = serverResponse
-      return (replied = replyEvents(serverResponse, events, 100))
+      new SseReplies(100).stream(serverResponse, events)
     })
     socket.pause()
     await vi.waitFor(() => expect(response?.writableNeedDrain).toBe(true))
@@ -178,13 +177,12 @@ describe('the writer of events', () => {
     expect(asked).toBe(before)
     expect(response?.writableLength).toBeLessThan(1_000_000)
     await vi.waitFor(() => expect(response?.destroyed).toBe(true), { timeout: 2_000 })
-    await replied
     expect(source.isOver).toBe(true)
   })
 
   test('pings an idle reader', async () => {
     const { source, events } = streamOf(() => null)
-    const socket = await serve((response) => replyEvents(response, events, 20))
+    const socket = await serve((response) => new SseReplies(20).stream(response, events))
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
     await vi.waitFor(() => expect(text.match(/:\n\n/g)?.length).toBeGreaterThan(3))
@@ -199,7 +197,7 @@ describe('the writer of events', () => {
       if (!result) throw serviceUnavailable()
       return result
     })
-    const socket = await serve((response) => replyEvents(response, events))
+    const socket = await serve((response) => new SseReplies().stream(response, events))
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
     await vi.waitFor(() => expect(text).toContain('complete'))

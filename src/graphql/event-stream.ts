@@ -5,6 +5,14 @@ import type { Call } from './call.ts'
 import type { EventText } from './event-text.ts'
 import type { Render } from './shared-events.ts'
 
+/** Where the texts of a stream go. */
+export type Sink = {
+  /** Returns whether there is room for another text; `resume` is to be called when there is again. */
+  write(text: EventText): boolean
+  /** Called once, unless the stream was closed: it is over, for a reason if there is one. */
+  end(reason: GatewayError | null): void
+}
+
 /** An open subscription as a transport reads it: each event is taken, and becomes a text, when there is room for it. */
 export class EventStream {
   readonly #source: Source<object>
@@ -12,12 +20,10 @@ export class EventStream {
   readonly #call: Call
   readonly #whenClosed: () => void
   #isOver = false
-  #failure: GatewayError | null = null
+  #reason: GatewayError | null = null
   #isBusy = false
   #hasRoom = true
-  #write: (text: EventText) => boolean = () => false
-  #resolve: () => void = () => {}
-  #reject: (failure: GatewayError) => void = () => {}
+  #sink: Sink | null = null
 
   /** @param whenClosed called once, when nothing will be read any more */
   constructor(source: Source<object>, render: Render, call: Call, whenClosed: () => void) {
@@ -27,21 +33,13 @@ export class EventStream {
     this.#whenClosed = whenClosed
   }
 
-  /**
-   * Hands each text to `write`, which returns whether there is room for another one; when there is again, `resume` is to be
-   * called. Resolves when the stream is over.
-   * @throws GatewayError for which it has ended
-   */
-  flow(write: (text: EventText) => boolean): Promise<void> {
-    this.#write = write
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-      if (this.#failure) return reject(this.#failure)
-      if (this.#isOver) return resolve()
-      this.#source.onReady = () => this.#advance()
-      this.#advance()
-    })
+  /** Hands over each text from now on. */
+  flow(sink: Sink): void {
+    // Its token may have ended before anybody read.
+    if (this.#isOver) return sink.end(this.#reason)
+    this.#sink = sink
+    this.#source.onReady = () => this.#advance()
+    this.#advance()
   }
 
   resume(): void {
@@ -50,17 +48,21 @@ export class EventStream {
   }
 
   /** Ends the stream for a reason, which its reader is told. */
-  end(reason: GatewayError): void {
+  end(reason: GatewayError | null): void {
     if (this.#isOver) return
-    this.#failure = reason
-    this.#finish()
-    this.#reject(reason)
+    this.#reason = reason
+    const sink = this.#sink
+    this.close()
+    sink?.end(reason)
   }
 
   /** Ends the stream, because nobody reads it any more. */
   close(): void {
-    this.#finish()
-    this.#resolve()
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#sink = null
+    this.#source.close()
+    this.#whenClosed()
   }
 
   #advance(): void {
@@ -79,7 +81,7 @@ export class EventStream {
       this.#fail(error)
     }
     this.#isBusy = false
-    if (this.#source.isOver && this.#hasRoom && !this.#isOver) this.close()
+    if (this.#source.isOver && this.#hasRoom) this.end(null)
   }
 
   async #deliverLater(text: Promise<EventText>): Promise<void> {
@@ -94,18 +96,11 @@ export class EventStream {
 
   #deliver(text: EventText): void {
     // The token may have ended while the event was executed.
-    if (!this.#isOver) this.#hasRoom = this.#write(text)
+    if (this.#sink) this.#hasRoom = this.#sink.write(text)
   }
 
   #fail(error: unknown): void {
     const cause = (error as { originalError?: unknown }).originalError ?? error
     this.end(presentFailure(cause, this.#call.requestId, this.#call.services.logger))
-  }
-
-  #finish(): void {
-    if (this.#isOver) return
-    this.#isOver = true
-    this.#source.close()
-    this.#whenClosed()
   }
 }

@@ -12,7 +12,7 @@ import { EventText } from './event-text.ts'
 import { graphiqlPage, wantsGraphiQL } from './graphiql.ts'
 import { isPrepared, type OperationParams, type Operations } from './operations.ts'
 import { toWire } from './present-errors.ts'
-import { replyEvents } from './sse.ts'
+import { SseReplies } from './sse.ts'
 
 /** How long a reader may take to take the reason for which its stream ends. */
 const ENDING_MS = 2_000
@@ -26,17 +26,18 @@ export type GraphQLHandler = (
 /** GraphQL over HTTP: identifies and reads the request, then answers with JSON, or with events. */
 export function createGraphQLHandler(services: Services, operations: Operations): GraphQLHandler {
   const { config, tokenWatch } = services
+  const sse = new SseReplies()
 
   const answerWithEvents = async (call: Call, params: OperationParams, response: ServerResponse): Promise<void> => {
     const prepared = await operations.prepare(call, params, call.request.method)
     const outcome = isPrepared(prepared) ? await operations.perform(prepared) : prepared
     if (outcome instanceof EventStream) return answerWithStream(call, outcome, response)
     const { result, status } = toWire(outcome)
-    if (status === 200) return replyEvents(response, new EventText(JSON.stringify(result)))
+    if (status === 200) return sse.reply(response, new EventText(JSON.stringify(result)))
     replyErrors(call.request, response, status, result)
   }
 
-  const answerWithStream = async (call: Call, events: EventStream, response: ServerResponse): Promise<void> => {
+  const answerWithStream = (call: Call, events: EventStream, response: ServerResponse): void => {
     // Its reader went away while the stream was opened.
     if (response.destroyed) return events.close()
     try {
@@ -50,7 +51,7 @@ export function createGraphQLHandler(services: Services, operations: Operations)
       events.close()
       throw refusal
     }
-    await replyEvents(response, events)
+    sse.stream(response, events)
   }
 
   return async (request, response, { query, requestId }) => {

@@ -98,16 +98,19 @@ function sendEvents(
   const resume = () => events.resume()
   const over = { done: true, value: undefined } as const
   return {
-    next: async () => {
-      await events.flow(({ json }) => {
-        peer.send(Buffer.concat([before, isFirst ? withExtensions(json, extensions) : json, END]), resume)
-        isFirst = false
-        return false
-      })
-      return over
-    },
+    next: () =>
+      new Promise((resolve, reject) => {
+        events.flow({
+          write: ({ json }) => {
+            peer.send(Buffer.concat([before, isFirst ? withExtensions(json, extensions) : json, END]), resume)
+            isFirst = false
+            return false
+          },
+          end: (reason) => (reason ? reject(reason) : resolve(over)),
+        })
+      }),
     return: async () => {
-      events.close()
+      events.end(null)
       return over
     },
     [Symbol.asyncIterator]() {

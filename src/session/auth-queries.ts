@@ -32,6 +32,9 @@ export const listSealedKeys = (db: Kysely<DB>, instanceId: string, type: string,
     .where(sql<boolean>`id = any(${ids}::text[])`)
     .execute()
 
+const named = (keys: readonly SealedKey[]) =>
+  sql`${keys.map(({ type }) => type)}::text[], ${keys.map(({ id }) => id)}::text[]`
+
 /**
  * All of them or none, whatever their number: the first 812 keys of a new device are one statement. In the order in which
  * a rotation of the encryption key locks them, or the two would wait for each other.
@@ -40,14 +43,17 @@ export async function writeSealedKeys(db: Kysely<DB>, owned: Owned, keys: readon
   const kept = keys.filter(({ sealed }) => sealed !== null)
   const gone = keys.filter(({ sealed }) => sealed === null)
   await inTransaction(db, async (transaction) => {
+    if (gone.length > 0) {
+      // A deletion takes the rows in an order of its own, and comes after what is kept.
+      await sql`
+        select from auth_keys where instance_id = ${owned.instanceId} and (type, id) in (select * from unnest(${named(keys)}))
+        order by type, id for update`.execute(transaction)
+    }
     if (kept.length > 0) {
       const { numAffectedRows } = await sql`
         insert into auth_keys (instance_id, type, id, value_sealed)
         select ${owned.instanceId}::uuid, key.type, key.id, key.value
-        from unnest(
-          ${kept.map(({ type }) => type)}::text[], ${kept.map(({ id }) => id)}::text[],
-          ${kept.map(({ sealed }) => sealed)}::bytea[]
-        ) as key(type, id, value)
+        from unnest(${named(kept)}, ${kept.map(({ sealed }) => sealed)}::bytea[]) as key(type, id, value)
         where ${isOwner(owned)}
         order by key.type collate "C", key.id collate "C"
         on conflict (instance_id, type, id) do update set value_sealed = excluded.value_sealed`.execute(transaction)
@@ -55,9 +61,7 @@ export async function writeSealedKeys(db: Kysely<DB>, owned: Owned, keys: readon
     }
     if (gone.length > 0) {
       await sql`
-        delete from auth_keys using unnest(
-          ${gone.map(({ type }) => type)}::text[], ${gone.map(({ id }) => id)}::text[]
-        ) as key(type, id)
+        delete from auth_keys using unnest(${named(gone)}) as key(type, id)
         where auth_keys.instance_id = ${owned.instanceId} and auth_keys.type = key.type and auth_keys.id = key.id
           and ${isOwner(owned)}`.execute(transaction)
     }
