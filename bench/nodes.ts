@@ -213,6 +213,7 @@ describe.runIf(canCluster)('many nodes', () => {
           url: `${url}/graphql`,
           headers: { token: cluster.token, 'content-type': 'application/json', accept: 'application/json' },
           body: '{"query":"{ instances { name connection { state } } }"}',
+          isHeavy: false,
         },
         SECONDS,
       )
