@@ -115,10 +115,7 @@ export function sequencesThatFall({ observations }: Pick<History, 'observations'
     const before = last.get(key)
     if (!before || sequence >= before.sequence) {
       last.set(key, observation)
-      const isOtherState = before?.sequence === sequence && before.state !== state
-      return isOtherState
-        ? [`${observer} was told ${before.state} and ${state} of ${instanceId} at ${describeSequence(sequence)}`]
-        : []
+      return []
     }
     const [now, then] = [describeSequence(sequence), describeSequence(before.sequence)]
     return [`${observer} was told ${state} of ${instanceId} at ${now} after ${before.state} at ${then}`]

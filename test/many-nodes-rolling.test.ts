@@ -4,6 +4,7 @@ import { readAudit } from './audit.ts'
 import { canCluster, type Cluster, startClusterForTest } from './cluster.ts'
 import { ask } from './fleet.ts'
 
+const CLIENTS = 12
 const ATTEMPTS = 6
 const BETWEEN_ATTEMPTS_MS = 500
 const BETWEEN_REQUESTS_MS = 50
@@ -35,20 +36,19 @@ function keepAsking({ all, token }: Cluster) {
     }
   }
   const of = (name: string) => `instance: { name: "${name}" }`
-  const working = Promise.all([
-    work(['{ instances { name connection { state } } }', '{ viewer { __typename } }']),
-    work(
-      [1, 2, 3].map(
-        (path) =>
-          `mutation { setWebhook(input: { ${of('number-00000')}, config: { url: "https://example.com/${path}" } }) { webhook { url } } }`,
-      ),
+  const orders = [
+    ['{ instances { name connection { state } } }', '{ viewer { __typename } }'],
+    [1, 2, 3].map(
+      (path) =>
+        `mutation { setWebhook(input: { ${of('number-00000')}, config: { url: "https://example.com/${path}" } }) { webhook { url } } }`,
     ),
-    work(
-      [1, 2, 3].map(
-        (number) => `mutation { connectInstance(input: { ${of(`number-0000${number}`)} }) { instance { id } } }`,
-      ),
+    [1, 2, 3].map(
+      (number) => `mutation { connectInstance(input: { ${of(`number-0000${number}`)} }) { instance { id } } }`,
     ),
-  ])
+  ]
+  const working = Promise.all(
+    Array.from({ length: CLIENTS }, (_, client) => work(orders[client % orders.length] ?? [])),
+  )
   load.stop = async () => {
     end.abort()
     await working

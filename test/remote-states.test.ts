@@ -66,6 +66,7 @@ function createScene() {
   const owners: Ownership[] = []
   const here = new Set<string>()
   const delays: boolean[] = []
+  const known = { promise: Promise.resolve() }
   const connectionTicks = new Topics<ConnectionTick>()
   const pairingSteps = new Topics<PairingStep>()
   const bus = {
@@ -82,6 +83,7 @@ function createScene() {
     bus,
     peers: {
       list: () => peers,
+      whenKnown: () => known.promise,
       onChange: (listener) => {
         onChange = listener
         return () => {}
@@ -121,6 +123,7 @@ function createScene() {
     owners,
     here,
     delays,
+    known,
     ticks,
     steps,
     connectionTicks,
@@ -182,6 +185,18 @@ describe('an account that is asked for', () => {
     expect(scene.subscribed).toContain(ACCOUNT)
     expect(scene.states.prepare(ACCOUNT)).toBeUndefined()
     expect(scene.asked).toHaveLength(1)
+  })
+
+  test('waits until this node knows of any other', async () => {
+    scene.holds(peer, 4, [told(instance, statusOf('connected', 3 * EPOCH + 2))])
+    const others = scene.peers.splice(0)
+    let becomeKnown = () => {}
+    scene.known.promise = new Promise((resolve) => (becomeKnown = resolve))
+    const prepared = scene.states.prepare(ACCOUNT)
+    scene.peers.push(...others)
+    becomeKnown()
+    await prepared
+    expect(scene.states.statusOf(instance)?.state).toBe('connected')
   })
 
   test('is kept current by announcements, and streams are told of them', async () => {

@@ -41,6 +41,8 @@ export class NodeLease implements Peers {
   readonly #events: LeaseEvents
   readonly #owned: () => number
   readonly #listeners = new Set<(change: Change) => void>()
+  readonly #known: Promise<void>
+  #becomeKnown = () => {}
   #node: NodeRef | null = null
   #self: LiveNode | null = null
   #peers: readonly LiveNode[] = []
@@ -66,6 +68,9 @@ export class NodeLease implements Peers {
     this.#registration = { ...registration, process: identifyAmongMachines() }
     this.#owned = owned
     this.#events = events
+    this.#known = new Promise((resolve) => {
+      this.#becomeKnown = resolve
+    })
   }
 
   /** The present registration; null before the first. */
@@ -108,6 +113,10 @@ export class NodeLease implements Peers {
 
   list(): readonly PeerNode[] {
     return this.#peers
+  }
+
+  whenKnown(): Promise<void> {
+    return this.#known
   }
 
   onChange(listener: (change: Change) => void): () => void {
@@ -173,6 +182,7 @@ export class NodeLease implements Peers {
     const wasDraining = this.isDraining
     this.#self = alive.find(({ id }) => id === node.id) ?? null
     this.#note(alive.filter(({ id }) => id !== node.id))
+    this.#becomeKnown()
     if (this.#isClosed) return
     this.#deadline = sentAt + LEASE_MS - MARGIN_MS
     this.#isInDoubt = false

@@ -14,6 +14,8 @@ export type PeerNode = NodeRef & {
 /** The live nodes beside this one, as of the last renewal of the lease. */
 export interface Peers {
   list(): readonly PeerNode[]
+  /** Resolves when it is known for the first time who they are. */
+  whenKnown(): Promise<void>
   /** Called when a node has come, gone, or begun to drain; returns the function that stops it. */
   onChange(listener: (change: { come: readonly PeerNode[]; gone: readonly PeerNode[] }) => void): () => void
 }

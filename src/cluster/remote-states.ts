@@ -6,11 +6,13 @@ import type { ConnectionTick } from '../connection/tick.ts'
 import type { Topics } from '../events.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
+import { serviceUnavailable } from '../errors.ts'
 import { isOutcome } from '../pairing/feed.ts'
 import type { PairingStep } from '../pairing/step.ts'
 import type { Bus } from './bus.ts'
 import { CoalescedReading } from './coalesced-reading.ts'
 import type { NodeRef, Ownership, PeerNode, Peers } from './node.ts'
+import { within } from '../within.ts'
 import type { Announcement, StatesAnswer, StatesRequest, Teller, Told } from './wire.ts'
 
 /** How often peers are asked what was missed: without the bus that is all that streams hear of other nodes. */
@@ -23,6 +25,8 @@ const DOUBT_MS = 10_000
 const FORGET_MS = 5 * 60_000
 /** When links were heard from last moves without a change: it is asked for with every so manyth look. */
 const LOOKS_PER_OBSERVATION = 8
+/** A node that has no registration for longer cannot tell anything of the others. */
+const PEERS_KNOWN_MS = 5_000
 const ACCOUNTS_PER_READING = 500
 const DOUBTS_PER_READING = 5_000
 /** Burials that are remembered, so that what a dead node has sent last is not taken for news. */
@@ -221,12 +225,24 @@ export class RemoteStates {
     }
     this.#accounts.set(accountId, account)
     const open = async () => {
-      // Listened to before it is read, so that nothing between is lost.
-      await this.#services.bus.subscribe(accountId)
-      await Promise.all([
-        this.#readOwners(accountId, account),
-        ...this.#reachable().map((peer) => this.#read(peer, [accountId])),
-      ])
+      try {
+        // A node that has just been started is asked before it knows of any other.
+        const areKnown = await within(
+          PEERS_KNOWN_MS,
+          this.#services.peers.whenKnown().then(() => true),
+        )
+        if (!areKnown) throw serviceUnavailable()
+        // Listened to before it is read, so that nothing between is lost.
+        await this.#services.bus.subscribe(accountId)
+        await Promise.all([
+          this.#readOwners(accountId, account),
+          ...this.#reachable().map((peer) => this.#read(peer, [accountId])),
+        ])
+      } catch (error) {
+        // What is asked for next needs the database, too, and fails there; the next question opens the account anew.
+        if (this.#accounts.get(accountId) === account) this.#unwatch(accountId)
+        throw error
+      }
       account.opening = null
     }
     account.opening = open()
@@ -234,14 +250,8 @@ export class RemoteStates {
   }
 
   async #readOwners(accountId: string, account: Account): Promise<void> {
-    try {
-      const owners = await this.#services.readOwners([accountId])
-      for (const owner of owners) account.owners.set(owner.instanceId, owner)
-    } catch (error) {
-      // What is asked for next needs the database, too, and fails there; the next question opens the account anew.
-      if (this.#accounts.get(accountId) === account) this.#unwatch(accountId)
-      throw error
-    }
+    const owners = await this.#services.readOwners([accountId])
+    for (const owner of owners) account.owners.set(owner.instanceId, owner)
   }
 
   #unwatch(accountId: string): void {
