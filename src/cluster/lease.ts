@@ -8,6 +8,8 @@ import { buryNode, LEASE_MS, type LiveNode, registerNode, type Registration, ren
 
 const RENEW_MS = 2_000
 const JITTER_MS = 250
+/** After a renewal that failed. */
+const RENEW_AGAIN_MS = 500
 /** So much earlier than the database this node takes its lease for ended: links need a moment to close. */
 const MARGIN_MS = 1_000
 /** A statement that takes longer is of no use any more. */
@@ -127,11 +129,6 @@ export class NodeLease implements Peers {
     await this.#turn()
   }
 
-  /** Renews at once, because something has changed that the database may know of. */
-  async renewNow(): Promise<void> {
-    await this.#turn()
-  }
-
   /** Ends the registration: what this node owned is nobody's. */
   async close(): Promise<void> {
     this.#isClosed = true
@@ -152,19 +149,19 @@ export class NodeLease implements Peers {
     if (this.#isClosed) return
     try {
       await (this.#node ? this.#renew(this.#node) : this.#register())
+      this.#plan(Math.min(RENEW_MS, ...this.#peers.map(({ msLeft }) => Math.max(100, msLeft))))
     } catch (error) {
       this.#failures++
+      this.#plan(RENEW_AGAIN_MS)
       this.#logger.warn({ err: error }, 'the lease on the sessions could not be renewed yet')
     }
-    this.#plan()
   }
 
   /** Sooner than usual when the lease of another node is about to end, so that its sessions do not wait. */
-  #plan(): void {
+  #plan(ms: number): void {
     if (this.#isClosed) return
-    const soonest = Math.min(RENEW_MS, ...this.#peers.map(({ msLeft }) => Math.max(100, msLeft)))
     clearTimeout(this.#next)
-    this.#next = setTimeout(() => void this.#turn(), soonest + Math.random() * JITTER_MS)
+    this.#next = setTimeout(() => void this.#turn(), ms + Math.random() * JITTER_MS)
   }
 
   async #register(): Promise<void> {

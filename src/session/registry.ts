@@ -100,6 +100,7 @@ export class SessionRegistry {
   #restores = false
   #tending: Promise<void> = Promise.resolve()
   #isTending = false
+  #looksAgain = false
   /** The registration under which sessions were looked for last, and when, by the database's clock. */
   #looked: { node: NodeRef; at: Date } | null = null
   #changedAt = performance.now()
@@ -258,7 +259,8 @@ export class SessionRegistry {
 
   /** Looks at once for sessions that this node was given. */
   take(): Promise<void> {
-    return this.#lease?.renewNow().then(() => this.#tending) ?? Promise.resolve()
+    if (this.#looked && this.#lease?.isValid()) this.#look(this.#looked.at)
+    return this.#tending
   }
 
   /** After the commit: a running session behaves by the new settings. */
@@ -349,12 +351,23 @@ export class SessionRegistry {
       this.#isInDoubt = false
       for (const session of this.live) session.resume()
     }
-    if (this.#isTending || this.#isClosed || this.#isLeaving) return
+    this.#look(now)
+  }
+
+  /** One look after the other; what is given while one is under way is found by the next. */
+  #look(now: Date): void {
+    if (this.#isClosed || this.#isLeaving) return
+    if (this.#isTending) {
+      this.#looksAgain = true
+      return
+    }
     this.#isTending = true
+    this.#looksAgain = false
     this.#tending = this.#tend(now)
       .catch((error) => this.#services.logger.warn({ err: error }, 'sessions could not be looked for yet'))
       .finally(() => {
         this.#isTending = false
+        if (this.#looksAgain) this.#look(now)
       })
   }
 
@@ -536,7 +549,7 @@ export class SessionRegistry {
 
   /** Asks the owner of an instance for something; returns the instance as it is then. */
   async #command(instance: Instance, order: SessionOrder): Promise<Instance> {
-    if (!this.#takesPart) throw sessionsElsewhere()
+    if (!this.#takesPart) throw this.#remote ? serviceUnavailable() : sessionsElsewhere()
     try {
       return await this.#ask(instance, order)
     } catch (error) {
