@@ -173,7 +173,7 @@ describe('rotating keys', () => {
     const gateway = await startGatewayForTest()
     const { db } = gateway.services
     const { id } = await (await seed(db).account('shop')).instance('sales')
-    const auth = new AuthState({ db, sealer, logger: silentLogger, epoch: 1 }, id, createLinkedCreds('15550001'))
+    const auth = new AuthState({ db, sealer, logger: silentLogger, epoch: 0 }, id, createLinkedCreds('15550001'))
     const { keys } = auth.lendKeys()
     await keys.set({ session: { a: Buffer.from('old'), Z: Buffer.from('old') } })
     const areWaiting = (count: number) =>
