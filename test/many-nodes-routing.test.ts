@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import type { PeerNode } from '../src/cluster/node.ts'
+import { createPeerClient } from '../src/cluster/peers.ts'
+import { clusterSecretsOf } from '../src/cluster/secrets.ts'
 import { type BreakableProxy, startBreakableProxy } from './breakable-proxy.ts'
 import { type FakeWhatsApp, startFakeWhatsApp } from './fake-whatsapp/server.ts'
 import { hasOwnRedis, type OwnRedis, startOwnRedis } from './own-redis.ts'
 import { type SeededAccount, seed } from './seed.ts'
 import { connectWs, readSse, TRANSPORTS } from './stream-clients.ts'
-import { createTestDatabase, hasPostgres, startTestGateway, type TestGateway } from './testkit.ts'
+import { createTestDatabase, hasPostgres, startTestGateway, TEST_KEY, type TestGateway } from './testkit.ts'
 import { until } from './whatsapp.ts'
 
 const PAIRING = `subscription ($id: ID!) { pairing(instance: { id: $id }) {
@@ -149,6 +152,19 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
       () => [owner.services.sessions.runs(id), whatsapp.live().filter(({ number }) => number === phone.number).length],
       ([runs, links]) => runs === false && links === 0,
     )
+  })
+
+  test('a state that another node has doubted is told again under a higher sequence', async () => {
+    const { id } = await linkOnOwner()
+    const before = await reaches(other, id, 'CONNECTED')
+    const [peer] = other.services.sessions.peers?.list() ?? []
+    const { bearers } = clusterSecretsOf({ current: Buffer.from(TEST_KEY, 'base64'), previous: null })
+    await createPeerClient(bearers).readStates(peer as PeerNode, { from: null, accounts: {}, doubted: [id] })
+    const after = await until(
+      () => connectionIn(other, id),
+      ({ sequence }) => sequence > before.sequence,
+    )
+    expect(after).toEqual({ ...before, sequence: before.sequence + 2 })
   })
 
   test('settings that are changed through the other node act on the running session', async () => {
