@@ -14,15 +14,16 @@ function keepAsking({ all, token }: Cluster) {
   const load = { answered: 0, failures: [] as string[], stop: async () => {} }
   const end = new AbortController()
   let turn = 0
-  const attempt = async (query: string) => {
-    const node = all[turn++ % all.length]
+  const attempt = async (query: string, turn: number) => {
+    const node = all[turn % all.length]
     const answer = await ask(node?.url ?? '', token, query).catch((error: Error) => ({ errors: error.message }))
     return answer.errors ? `${node?.name}: ${JSON.stringify(answer.errors)}` : null
   }
   const request = async (query: string) => {
     const refusals: string[] = []
+    const first = turn++
     for (let attempts = 0; attempts < ATTEMPTS; attempts++) {
-      const refusal = await attempt(query)
+      const refusal = await attempt(query, first + attempts)
       if (refusal === null) return void load.answered++
       refusals.push(refusal)
       await sleep(BETWEEN_ATTEMPTS_MS)

@@ -129,6 +129,11 @@ export class NodeLease implements Peers {
     await this.#turn()
   }
 
+  /** Renews at once, to know of the nodes that there are now. */
+  renewNow(): Promise<void> {
+    return this.#turn()
+  }
+
   /** Ends the registration: what this node owned is nobody's. */
   async close(): Promise<void> {
     this.#isClosed = true

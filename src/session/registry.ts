@@ -88,6 +88,8 @@ export class SessionRegistry {
   readonly #sessions = new Map<string, Session>()
   /** Up to which epoch an instance was given away: what was read of it before that does not hold. */
   readonly #given = new Map<string, number>()
+  /** The youngest node that was known when a session came here. */
+  readonly #arrivedAmong = new WeakMap<Session, number>()
   readonly #startedAt = new Date()
   readonly #lease: NodeLease | null
   #remote: RemoteSessions | null = null
@@ -313,6 +315,8 @@ export class SessionRegistry {
     this.#isLeaving = true
     // So that nobody names this node as a successor any more; one that does all the same is found out below.
     await Promise.all([this.#tending, setDraining(urgent, node).catch(() => undefined)])
+    // One that has just been started is to be known as well.
+    await this.#lease?.renewNow()
     await this.#giveAll()
   }
 
@@ -470,7 +474,7 @@ export class SessionRegistry {
     const { db, logger } = this.#services
     const node = this.#lease?.node
     if (!node || !this.#lease) return
-    const successor = named ?? chooseSuccessor(node, this.#lease.list(), given)
+    const successor = named ?? chooseSuccessor(node, this.#lease.list(), given, this.#arrivedAmong.get(session))
     if (!successor) return
     given.set(successor.id, (given.get(successor.id) ?? 0) + 1)
     const { instance } = session
@@ -513,7 +517,13 @@ export class SessionRegistry {
     known?.letGo()
     const session = new Session(this.#services, instance, epoch)
     this.#sessions.set(instance.id, session)
+    this.#arrivedAmong.set(session, this.#youngest)
     return session
+  }
+
+  /** The epoch of the node that was started last, as far as is known here. */
+  get #youngest(): number {
+    return Math.max(0, this.node?.epoch ?? 0, ...(this.#lease?.list().map(({ epoch }) => epoch) ?? []))
   }
 
   /** The session of an instance, which is claimed when nobody owns it; or who else does. */
