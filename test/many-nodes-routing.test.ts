@@ -7,7 +7,14 @@ import { type FakeWhatsApp, startFakeWhatsApp } from './fake-whatsapp/server.ts'
 import { hasOwnRedis, type OwnRedis, startOwnRedis } from './own-redis.ts'
 import { type SeededAccount, seed } from './seed.ts'
 import { connectWs, readSse, TRANSPORTS } from './stream-clients.ts'
-import { createTestDatabase, hasPostgres, startTestGateway, TEST_KEY, type TestGateway } from './testkit.ts'
+import {
+  createTestDatabase,
+  hasPostgres,
+  startGatewayForTest,
+  startTestGateway,
+  TEST_KEY,
+  type TestGateway,
+} from './testkit.ts'
 import { until } from './whatsapp.ts'
 
 const PAIRING = `subscription ($id: ID!) { pairing(instance: { id: $id }) {
@@ -275,4 +282,11 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
       ({ extensions }) => extensions === undefined,
     )
   })
+})
+
+test('a node without REDIS_URL has nobody to wait for', async () => {
+  const { services } = await startGatewayForTest()
+  const { id } = await seed(services.db).account('shop')
+  expect(services.sessions.prepare(id)).toBeUndefined()
+  expect(services.sessions.isDelayed()).toBe(false)
 })
