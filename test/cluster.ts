@@ -198,7 +198,11 @@ export async function startClusterForTest({
 
   const owners = () => ownersIn(databaseUrl)
   const sockets = () => whatsapp.call<SocketLife[]>('sockets')
-  const live = async () => (await whatsapp.call<{ number: string }[]>('live')).map(({ number }) => number)
+  // A socket that WhatsApp has replaced is over, also while a process that is stopped does not answer its closing.
+  const live = async () =>
+    (await sockets())
+      .filter(({ closedAt, replacedAt }) => closedAt === null && replacedAt === null)
+      .map(({ number }) => number)
 
   const rest = async (present: readonly ClusterNode[]): Promise<Rest> => {
     const owned = await owners()
