@@ -387,6 +387,16 @@ describe('a node that is there and cannot be asked', () => {
     expect(scene.delays).toEqual([])
   })
 
+  test('before anybody has asked for anything, is not told to be heard again', async () => {
+    scene.states.isDelayed()
+    scene.pass(60_000)
+    scene.states.noteAsker({ id: peer.id, epoch: peer.epoch, isBusUp: true })
+    await scene.states.prepare(ACCOUNT)
+    scene.delays.length = 0
+    await scene.states.look()
+    expect(scene.delays).toEqual([])
+  })
+
   test('is not missed when it takes no commands anyway', async () => {
     scene.join({ ...peerOf(9), address: null })
     await scene.states.prepare(ACCOUNT)
