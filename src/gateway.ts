@@ -169,6 +169,7 @@ function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, onDel
     find: (instanceId) => sessions.toTell(instanceId),
     list: (accountIds) => sessions.listToTell(accountIds),
     runs: (instanceId) => sessions.runs(instanceId),
+    tellAgain: (instanceId) => sessions.tellAgain(instanceId),
     perform: (instance, order) => sessions.obey(instance, order),
     take: () => sessions.take(),
     readOwners: (accountIds) => ownersIn(db, accountIds),

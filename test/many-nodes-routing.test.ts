@@ -1,10 +1,20 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import type { PeerNode } from '../src/cluster/node.ts'
+import { createPeerClient } from '../src/cluster/peers.ts'
+import { clusterSecretsOf } from '../src/cluster/secrets.ts'
 import { type BreakableProxy, startBreakableProxy } from './breakable-proxy.ts'
 import { type FakeWhatsApp, startFakeWhatsApp } from './fake-whatsapp/server.ts'
 import { hasOwnRedis, type OwnRedis, startOwnRedis } from './own-redis.ts'
 import { type SeededAccount, seed } from './seed.ts'
 import { connectWs, readSse, TRANSPORTS } from './stream-clients.ts'
-import { createTestDatabase, hasPostgres, startTestGateway, type TestGateway } from './testkit.ts'
+import {
+  createTestDatabase,
+  hasPostgres,
+  startGatewayForTest,
+  startTestGateway,
+  TEST_KEY,
+  type TestGateway,
+} from './testkit.ts'
 import { until } from './whatsapp.ts'
 
 const PAIRING = `subscription ($id: ID!) { pairing(instance: { id: $id }) {
@@ -151,6 +161,19 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
     )
   })
 
+  test('a state that another node has doubted is told again under a higher sequence', async () => {
+    const { id } = await linkOnOwner()
+    const before = await reaches(other, id, 'CONNECTED')
+    const [peer] = other.services.sessions.peers?.list() ?? []
+    const { bearers } = clusterSecretsOf({ current: Buffer.from(TEST_KEY, 'base64'), previous: null })
+    await createPeerClient(bearers).readStates(peer as PeerNode, { from: null, accounts: {}, doubted: [id] })
+    const after = await until(
+      () => connectionIn(other, id),
+      ({ sequence }) => sequence > before.sequence,
+    )
+    expect(after).toEqual({ ...before, sequence: before.sequence + 2 })
+  })
+
   test('settings that are changed through the other node act on the running session', async () => {
     const { id, phone } = await linkOnOwner()
     await ask(
@@ -259,4 +282,11 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
       ({ extensions }) => extensions === undefined,
     )
   })
+})
+
+test('a node without REDIS_URL has nobody to wait for', async () => {
+  const { services } = await startGatewayForTest()
+  const { id } = await seed(services.db).account('shop')
+  expect(services.sessions.prepare(id)).toBeUndefined()
+  expect(services.sessions.isDelayed()).toBe(false)
 })

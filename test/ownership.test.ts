@@ -5,6 +5,7 @@ import type { NodeRef } from '../src/cluster/node.ts'
 import { buryNode, registerNode, renewLease } from '../src/cluster/nodes.ts'
 import { claimOne, claimWanted, handOver, ownerOf } from '../src/cluster/owners.ts'
 import { type Database, openDatabase } from '../src/db/database.ts'
+import { isUnavailable } from '../src/db/unavailable.ts'
 import { deleteAuthState, writeSealedCreds, writeSealedKeys } from '../src/session/auth-queries.ts'
 import { writeDesiredState, writeLoggedOut, writePaired, writeProfile, writeStopped } from '../src/session/facts.ts'
 import { NotOurs, type Owned } from '../src/session/fence.ts'
@@ -243,5 +244,29 @@ describe.skipIf(!hasPostgres)('the owner of a session', () => {
     const epochs = nodes.map(({ epoch }) => epoch)
     expect(Math.min(...epochs)).toBe(1_001)
     expect(new Set(epochs).size).toBe(3)
+  })
+
+  test('cannot be kept by a process that is suspended within a transaction', async () => {
+    const owner = await register()
+    const { instanceId } = await own(owner)
+    await buryNode(database.direct, owner)
+    const suspended = database.direct.transaction().execute(async (transaction) => {
+      await transaction
+        .selectFrom('session_owners')
+        .select('epoch')
+        .where('instance_id', '=', instanceId)
+        .forShare()
+        .execute()
+      await setTimeout(7_000)
+      await transaction.selectFrom('instances').select('id').execute()
+    })
+    const isEnded = suspended.then(
+      () => false,
+      (error) => isUnavailable(error),
+    )
+    await setTimeout(6_000)
+    const next = await register()
+    await expect(claimOne(database.direct, next, instanceId)).resolves.toBeGreaterThan(0)
+    expect(await isEnded).toBe(true)
   })
 })

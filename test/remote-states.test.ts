@@ -338,25 +338,39 @@ describe('a node that is there and cannot be asked', () => {
     scene.pass(1_500)
     expect(scene.states.statusOf(instance)).toMatchObject({ state: 'disconnected', reason: { code: 'HANDOVER' } })
     expect(scene.states.isDelayed()).toBe(true)
-    scene.silent.clear()
-    await scene.states.look()
-    expect(scene.states.statusOf(instance)?.state).toBe('connected')
-    expect(scene.states.isDelayed()).toBe(false)
   })
 
-  test('is told to streams as doubtful, and as certain again, with the sequence that they know', async () => {
-    scene.holds(peer, 4, [told(instance, statusOf('connected', 3 * EPOCH + 2))])
+  test('is told to streams as doubtful, under a sequence of its own, until its owner has told it again', async () => {
+    const before = 3 * EPOCH + 2
+    scene.holds(peer, 4, [told(instance, statusOf('connected', before))])
     await scene.states.prepare(ACCOUNT)
     scene.listen()
     scene.silent.add(peer.id)
     scene.pass(10_500)
     await scene.states.look()
     await scene.states.look()
+    expect(scene.ticks).toHaveLength(1)
+    expect(scene.states.statusOf(instance)?.sequence).toBe(before + 1)
     scene.silent.clear()
     await scene.states.look()
-    const repeat = { kind: 'changed', instance, isRepeat: true }
-    expect(scene.ticks).toEqual([repeat, repeat])
+    expect(scene.states.statusOf(instance)).toMatchObject({ state: 'disconnected', sequence: before + 1 })
+    scene.holds(peer, 5, [told(instance, statusOf('connected', before + 2))])
+    await scene.states.look()
+    expect(scene.asked.at(-1)?.request.doubted).toEqual([instance.id])
+    expect(scene.states.statusOf(instance)).toMatchObject({ state: 'connected', sequence: before + 2 })
+    await scene.states.look()
+    expect(scene.asked.at(-1)?.request.doubted).toEqual([])
     expect(scene.delays).toEqual([true, false])
+  })
+
+  test('and dies after that has come to its end, like for everybody who has not doubted it', async () => {
+    scene.holds(peer, 4, [told(instance, statusOf('connected', 3 * EPOCH + 2))])
+    await scene.states.prepare(ACCOUNT)
+    scene.silent.add(peer.id)
+    scene.pass(10_500)
+    await scene.states.look()
+    scene.die(peer)
+    expect(scene.states.statusOf(instance)?.sequence).toBe(3 * EPOCH + EPOCH - 1)
   })
 
   test('is not waited for again by every request', async () => {

@@ -23,6 +23,8 @@ export type OwnSessions = SessionsHere & {
   perform(instance: Instance, order: SessionOrder): Promise<Instance>
   /** Sessions were given to this node. */
   take(instanceIds: readonly string[]): Promise<void>
+  /** Another node could not confirm a session's status, and has told so. */
+  tellAgain(instanceId: string): void
   /** Whether it runs the session of an instance itself. */
   runs(instanceId: string): boolean
   readOwners(accountIds: readonly string[]): Promise<Ownership[]>
@@ -72,6 +74,7 @@ export class Cluster implements RemoteSessions {
         states: (request) => {
           const { announcements, states, own } = parts()
           if (request.from) states.noteAsker(request.from)
+          for (const instanceId of request.doubted ?? []) own.tellAgain(instanceId)
           const self = own.self() ?? notRegistered()
           return { from: { ...self, isBusUp: bus.isUp }, accounts: announcements.statesOf(request) }
         },

@@ -1,5 +1,6 @@
 import { reasonOf } from '../connection/reasons.ts'
 import { statusAtRest } from '../connection/rest.ts'
+import { doubtOf, epochOf, lastSequenceOf, sequenceOf } from '../connection/sequence.ts'
 import type { ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
 import type { Topics } from '../events.ts'
@@ -27,9 +28,9 @@ const LOOKS_PER_OBSERVATION = 8
 /** A node that has no registration for longer cannot tell anything of the others. */
 const PEERS_KNOWN_MS = 5_000
 const ACCOUNTS_PER_READING = 500
+const DOUBTS_PER_READING = 5_000
 /** Burials that are remembered, so that what a dead node has sent last is not taken for news. */
 const MAX_BURIED = 1_000
-const SEQUENCES_PER_EPOCH = 2 ** 32
 
 export type RemoteStatesServices = {
   /** This node's id: what it tells itself is not news. */
@@ -53,8 +54,11 @@ export type RemoteStatesServices = {
   now?: () => number
 }
 
-/** What a node has told of a session. `heardAt`: when it was known to be so at the latest. */
-type Entry = { node: NodeRef; told: Told; heardAt: number }
+/**
+ * What a node has told of a session. `heardAt`: when it was known to be so at the latest. `isDoubted`: it says something
+ * else here, because the node could not be asked for too long.
+ */
+type Entry = { node: NodeRef; told: Told; heardAt: number; isDoubted: boolean }
 
 type Account = {
   /** By node id: up to which number its announcements are known. */
@@ -74,8 +78,8 @@ type Contact = {
   isReachable: boolean
   /** Whether it can tell its changes at the moment. */
   isBusUp: boolean
-  /** Whether streams were told that its links are not believed in. */
-  isDoubted: boolean
+  /** Sessions of it whose status is doubted. */
+  doubted: Set<string>
   reading: CoalescedReading | null
 }
 
@@ -134,12 +138,14 @@ export class RemoteStates {
   /** The last that is known of an instance whose session is not here; null for an account that nobody has prepared. */
   statusOf(instance: Instance): ConnectionStatus | null {
     const entry = this.#entries.get(instance.id)
-    if (entry)
-      return this.#isDoubtful(entry) ? movedAway(entry.told.status, entry.told.status.sequence) : entry.told.status
+    if (entry) {
+      this.#doubtUnconfirmed(entry)
+      return entry.told.status
+    }
     const account = this.#accounts.get(instance.accountId)
     if (!account || account.opening) return null
     const { epoch = 0, node = null } = account.owners.get(instance.id) ?? {}
-    const status = statusAtRest(instance, this.#startedAt, sequenceIn(epoch, node ? 0 : LAST))
+    const status = statusAtRest(instance, this.#startedAt, node ? sequenceOf(epoch, 0) : lastSequenceOf(epoch))
     return status.reason?.code === 'UNKNOWN' ? { ...status, reason: reasonOf('HANDOVER') } : status
   }
 
@@ -176,7 +182,7 @@ export class RemoteStates {
       this.#services.connectionTicks.publish(instance.accountId, { kind: 'changed', instance })
       return
     }
-    this.#keep({ node, told: { instance, status, step: null }, heardAt: this.#now() })
+    this.#keep({ node, told: { instance, status, step: null }, heardAt: this.#now(), isDoubted: false })
     this.#end(instance.id)
   }
 
@@ -271,15 +277,16 @@ export class RemoteStates {
   /** Takes one session as a node tells of it, if that is news. */
   #take(node: NodeRef, told: Told, heardAt: number, known?: number): void {
     if (this.#isBuried(node)) return
-    this.#contact(node)
+    const contact = this.#contact(node)
     const { instance, status } = told
     const before = this.#entries.get(instance.id)
     const rise = before ? status.sequence - before.told.status.sequence : 1
     if (rise < 0) return
+    contact.doubted.delete(instance.id)
     // Of two tellings of the same, the one that was heard of its link last.
     const isNewerStep = told.step === null || known === undefined || told.step.number > known
     const step = isNewerStep ? told.step : (before?.told.step ?? null)
-    this.#keep({ node, told: { ...told, step }, heardAt: Math.max(heardAt, before?.heardAt ?? 0) })
+    this.#keep({ node, told: { ...told, step }, heardAt: Math.max(heardAt, before?.heardAt ?? 0), isDoubted: false })
     if (this.#services.isHere(instance.id)) return
     if (told.step && known !== undefined && told.step.number > known) {
       this.#services.pairingSteps.publish(instance.id, told.step.step)
@@ -309,7 +316,7 @@ export class RemoteStates {
       confirmedAt: this.#now(),
       isReachable: true,
       isBusUp: true,
-      isDoubted: false,
+      doubted: new Set(),
       reading: present?.reading ?? null,
     }
     this.#contacts.set(node.id, contact)
@@ -363,6 +370,7 @@ export class RemoteStates {
         from: self && { ...self, isBusUp: this.#services.bus.isUp },
         accounts: Object.fromEntries(accountIds.map((id) => [id, numberOf(id)])),
         observed: this.#looks % LOOKS_PER_OBSERVATION === 0,
+        doubted: this.#doubtedOf(peer, accountIds),
       }
       const answer = await this.#services.readStates(peer, request)
       const { isBusUp } = answer.from
@@ -374,6 +382,19 @@ export class RemoteStates {
       this.#services.logger.debug({ node: peer.id, err: error }, 'a node did not tell its states')
       return false
     }
+  }
+
+  /** What is to be told again: a doubt is taken back by a newer status only. */
+  #doubtedOf(peer: PeerNode, accountIds: readonly string[]): string[] {
+    const { doubted } = this.#contact(peer)
+    const asked = new Set(accountIds)
+    const sessions: string[] = []
+    for (const instanceId of doubted) {
+      const entry = this.#entries.get(instanceId)
+      if (!entry?.isDoubted) doubted.delete(instanceId)
+      else if (asked.has(entry.told.instance.accountId)) sessions.push(instanceId)
+    }
+    return sessions.slice(0, DOUBTS_PER_READING)
   }
 
   #adopt({ from, accounts }: StatesAnswer, askedAt: number): void {
@@ -432,39 +453,41 @@ export class RemoteStates {
     const entry = this.#entries.get(instanceId)
     if (!entry) return
     const { instance, status, step } = entry.told
-    if (isLive(status)) {
-      const ended = movedAway(status, sequenceIn(epochOf(status.sequence), LAST))
-      entry.told = { instance, status: ended, step: null }
-      if (this.#services.isHere(instanceId)) return
-      this.#services.connectionTicks.publish(instance.accountId, { kind: 'changed', instance })
-      if (step && !isOutcome(step.step)) {
-        this.#services.pairingSteps.publish(instanceId, { kind: 'failed', reason: reasonOf('HANDOVER') })
-      }
+    if (!isLive(status) && !entry.isDoubted) return
+    const last = lastSequenceOf(epochOf(status.sequence))
+    entry.isDoubted = false
+    this.#say(entry, { instance, status: movedAway(status, last), step: null })
+    if (step && !isOutcome(step.step) && !this.#services.isHere(instanceId)) {
+      this.#services.pairingSteps.publish(instanceId, { kind: 'failed', reason: reasonOf('HANDOVER') })
     }
   }
 
-  #isDoubtful({ node, told }: Entry): boolean {
-    if (!isLive(told.status)) return false
+  /** Says something else of a session than its owner has told last. */
+  #say(entry: Entry, told: Told): void {
+    const { instance } = told
+    entry.told = told
+    if (!this.#services.isHere(instance.id)) {
+      this.#services.connectionTicks.publish(instance.accountId, { kind: 'changed', instance })
+    }
+  }
+
+  /** A link is not said to be open on the word of a node that has not been heard for too long. */
+  #doubtUnconfirmed(entry: Entry): void {
+    const { node, told } = entry
+    if (!isLive(told.status)) return
     const contact = this.#contacts.get(node.id)
-    return !contact || this.#isUnconfirmed(contact)
+    if (contact && !this.#isUnconfirmed(contact)) return
+    entry.isDoubted = true
+    contact?.doubted.add(told.instance.id)
+    this.#say(entry, { ...told, status: movedAway(told.status, doubtOf(told.status.sequence)) })
   }
 
   #isUnconfirmed({ confirmedAt }: Contact): boolean {
     return this.#now() - confirmedAt > DOUBT_MS
   }
 
-  /** What is said of a link changes here without a change of its own. */
   #noteDoubts(): void {
-    for (const contact of this.#contacts.values()) {
-      const isDoubted = this.#isUnconfirmed(contact)
-      if (isDoubted === contact.isDoubted) continue
-      contact.isDoubted = isDoubted
-      for (const { node, told } of this.#entries.values()) {
-        const { instance, status } = told
-        if (!isSame(node, contact.node) || !isLive(status) || this.#services.isHere(instance.id)) continue
-        this.#services.connectionTicks.publish(instance.accountId, { kind: 'changed', instance, isRepeat: true })
-      }
-    }
+    for (const entry of this.#entries.values()) this.#doubtUnconfirmed(entry)
   }
 
   #noteDelay(): void {
@@ -479,11 +502,6 @@ const nothing = () => {}
 const keyOf = ({ id, epoch }: NodeRef) => `${id} ${epoch}`
 const isSame = (one: NodeRef, other: NodeRef) => one.id === other.id && one.epoch === other.epoch
 const isLive = ({ state }: ConnectionStatus) => state === 'connected' || state === 'connecting'
-
-/** The last sequence of an epoch. */
-const LAST = SEQUENCES_PER_EPOCH - 1
-const sequenceIn = (epoch: number, changes: number) => epoch * SEQUENCES_PER_EPOCH + changes
-const epochOf = (sequence: number) => Math.floor(sequence / SEQUENCES_PER_EPOCH)
 
 /** A link whose node is gone, or cannot be asked. */
 const movedAway = (status: ConnectionStatus, sequence: number): ConnectionStatus => ({

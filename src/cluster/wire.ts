@@ -39,6 +39,8 @@ export type StatesRequest = {
   /** Who asks, and whether what it tells goes over the bus at the moment; null: it is not registered. */
   from: Teller | null
   accounts: Record<string, number | null>
+  /** Sessions whose status the asking node could not confirm, and has doubted: they need a newer one. */
+  doubted?: string[] | undefined
   /** Whether to tell when links were heard from last, too. */
   observed?: boolean | undefined
 }
@@ -76,6 +78,7 @@ export const REQUESTS = {
     from: z.object({ id: z.uuid(), epoch: z.number(), isBusUp: z.boolean() }).nullable(),
     accounts: accountNumbers,
     observed: z.boolean().optional(),
+    doubted: z.array(z.uuid()).optional(),
   }),
   take: z.object({ instanceIds: z.array(z.uuid()) }),
   command: z.object({

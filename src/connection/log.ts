@@ -84,10 +84,7 @@ export class ConnectionLog {
   note(tick: ConnectionTick): void {
     if (!this.#covers(tick.instance)) return
     if (tick.kind === 'removed') this.#remove(tick.instance, tick.last)
-    else {
-      const entry = this.#see(tick.instance)
-      if (tick.isRepeat && !entry.isRemoved) this.#append(entry)
-    }
+    else this.#see(tick.instance)
   }
 
   /** Tells every reader one state once more, because something about the stream itself has changed. */

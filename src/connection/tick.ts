@@ -6,6 +6,5 @@ import type { ConnectionStatus } from './state.ts'
  * the registry when the tick is delivered. Only what is gone carries its last state with it.
  */
 export type ConnectionTick =
-  /** `isRepeat`: told also to whoever knows the sequence, since what is said of it is another all the same. */
-  | { kind: 'added' | 'changed'; instance: Instance; isRepeat?: true }
+  | { kind: 'added' | 'changed'; instance: Instance }
   | { kind: 'removed'; instance: Instance; last: ConnectionStatus }

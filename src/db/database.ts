@@ -21,6 +21,8 @@ const CONNECT_TIMEOUT_MS = 5_000
 const STATEMENT_TIMEOUT_MS = 10_000
 const QUERY_TIMEOUT_MS = 11_000
 const CLOSE_TIMEOUT_MS = 500
+/** A process that is suspended within a transaction must not keep its locks: others have to claim its sessions. */
+const IDLE_IN_TRANSACTION_MS = 5_000
 /** For statements that are worth nothing when they are late. */
 const URGENT_TIMEOUT_MS = 4_000
 
@@ -62,6 +64,7 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
     max: POOL_SIZE,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     stream: () => trackedSocket(sockets, QUERY_TIMEOUT_MS),
   })
@@ -71,6 +74,7 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
     max: 2,
     connectionTimeoutMillis: URGENT_TIMEOUT_MS,
     statement_timeout: URGENT_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
     query_timeout: URGENT_TIMEOUT_MS,
     stream: () => trackedSocket(sockets, URGENT_TIMEOUT_MS),
   })

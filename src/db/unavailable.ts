@@ -1,5 +1,5 @@
 /** SQLSTATE classes and codes that say "the server is away or will not serve now", as opposed to "this statement is wrong". */
-const AWAY = /^(08...|53...|57P0[1-5]|57014|58...|25006)$/
+const AWAY = /^(08...|53...|57P0[1-5]|57014|58...|25006|25P03)$/
 /** The same, said to a new connection: the database takes none, or is not there (any more), or not for this user. */
 const REFUSED = /^(55000|3D000|28000|28P01)$/
 /** What is thrown back in favour of another transaction, and would mostly succeed if it were done again. */

@@ -19,6 +19,7 @@ import {
 import { chooseSuccessor } from '../cluster/successor.ts'
 import { reasonOf } from '../connection/reasons.ts'
 import { statusAtRest, statusOfDeleted } from '../connection/rest.ts'
+import { sequenceOf } from '../connection/sequence.ts'
 import type { ConnectionState, ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
 import type { DB } from '../db/types.ts'
@@ -33,7 +34,7 @@ import { LINK_TIMINGS, type LinkTimings } from './link.ts'
 import type { LinkServices } from './open-link.ts'
 import { OpeningGate } from './opening-gate.ts'
 import { NotOwner, type RemoteSessions, type SessionOrder } from './remote.ts'
-import { sequenceOf, Session, type SessionServices } from './session.ts'
+import { Session, type SessionServices } from './session.ts'
 
 const TAKE_AGAIN_MS = 1_000
 /** Sessions of instances that were deleted by another process, or by hand, are looked for so often. */
@@ -651,6 +652,11 @@ export class SessionRegistry {
     )
   }
 
+  /** Another node could not confirm the status of a session, and has told so. */
+  tellAgain(instanceId: string): void {
+    this.#sessions.get(instanceId)?.tellAgain()
+  }
+
   /** Whether this node runs the session of an instance itself. */
   runs(instanceId: string): boolean {
     return this.#sessions.get(instanceId)?.isOver === false
@@ -664,7 +670,7 @@ export class SessionRegistry {
     this.#sessions.delete(instance.id)
     this.#given.delete(instance.id)
     const told = this.#remote?.statusOf(instance)?.sequence ?? sequenceOf(this.#epoch, 0)
-    const last = session?.markDeleted() ?? statusOfDeleted(instance, new Date(), told + 1)
+    const last = session?.markDeleted() ?? statusOfDeleted(instance, new Date(), told + 2)
     this.#tell({ kind: 'removed', instance, last })
   }
 

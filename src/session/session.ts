@@ -1,4 +1,5 @@
 import { reasonOf } from '../connection/reasons.ts'
+import { sequenceOf } from '../connection/sequence.ts'
 import type { ConnectionStatus, ReasonCode } from '../connection/state.ts'
 import { GatewayError, instanceNotFound, serviceUnavailable } from '../errors.ts'
 import type { Instance } from '../instance/queries.ts'
@@ -244,6 +245,11 @@ export class Session {
     this.#endAttempt()
     this.#enter({ kind: 'resting', failure: { reason: 'HANDOVER', whatsappCode: null } })
     if (wasPairing) this.#failPairing({ reason: 'HANDOVER', whatsappCode: null })
+  }
+
+  /** Another node could not confirm its status, and has said so: that needs a newer one to be taken back. */
+  tellAgain(): void {
+    if (!this.#isClosed) this.#changed()
   }
 
   /** The deletion has failed, or this node may act again. */
@@ -647,14 +653,6 @@ export class Session {
     }
   }
 }
-
-/** Changes that there is room for in one epoch, before those of the next. */
-const SEQUENCES_PER_EPOCH = 2 ** 32
-
-export const sequenceOf = (epoch: number, changes: number): number => epoch * SEQUENCES_PER_EPOCH + changes
-
-/** Of an instance whose owner with this epoch is gone: after all that the owner can have said, and before the next one. */
-export const lastSequenceOf = (epoch: number): number => sequenceOf(epoch, SEQUENCES_PER_EPOCH - 1)
 
 /** The own number, without the device. */
 const numberJidOf = (auth: AuthState): string => (auth.creds.me?.id ?? '').replace(/:\d+@/, '@')

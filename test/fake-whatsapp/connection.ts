@@ -11,6 +11,7 @@ import type { Device, Phone } from './phone.ts'
 
 /** How long a client that was told to go may take to go. */
 const GRACE_MS = 500
+const ANSWER_MS = 3_000
 
 export type ConnectionEvents = {
   /** The handshake is done: the client has said who it is. */
@@ -191,7 +192,11 @@ export class Connection {
   #sendOff(lastWord: BinaryNode): void {
     this.send(lastWord)
     // Closing at once would overtake the last word, which clients decode asynchronously; they go by themselves.
-    this.#grace ??= setTimeout(() => this.#webSocket.close(), GRACE_MS)
+    this.#grace ??= setTimeout(() => {
+      this.#webSocket.close()
+      // A client that is suspended does not answer, and is cut off.
+      this.#grace = setTimeout(() => this.drop(), ANSWER_MS)
+    }, GRACE_MS)
   }
 
   #sendRaw(bytes: Buffer): void {
