@@ -4,6 +4,7 @@ import { Announcements, type SessionHere } from '../src/cluster/announcements.ts
 import type { NodeRef } from '../src/cluster/node.ts'
 import type { Announcement } from '../src/cluster/wire.ts'
 import { reasonOf } from '../src/connection/reasons.ts'
+import { lastSequenceOf } from '../src/connection/sequence.ts'
 import type { Instance } from '../src/instance/queries.ts'
 import type { PairingStep } from '../src/pairing/step.ts'
 
@@ -92,12 +93,12 @@ describe('announcements', () => {
     expect(node.sent).toEqual([])
   })
 
-  test('tell of a session that has left this node what it was last', () => {
+  test('tell of a session that has left this node what it was last, as the end of its epoch', () => {
     const session = sessionOf(5)
     node.changes(session)
     node.announcements.noteReleased(session.instance, session.status)
     passWindow()
-    expect(node.sent).toMatchObject([{ told: [{ status: { sequence: 5 } }] }])
+    expect(node.sent).toMatchObject([{ told: [{ status: { sequence: lastSequenceOf(0) } }] }])
   })
 
   test('that wait are made when the node ends', () => {

@@ -64,6 +64,7 @@ function createScene() {
   const mute = new Set<string>()
   const subscribed = new Set<string>()
   const owners: Ownership[] = []
+  const database = { isAway: false }
   const here = new Set<string>()
   const delays: boolean[] = []
   const known = { promise: Promise.resolve() }
@@ -101,7 +102,10 @@ function createScene() {
       )
       return { from: { id: peer.id, epoch: peer.epoch, isBusUp: !mute.has(peer.id) }, accounts }
     },
-    readOwners: async () => owners,
+    readOwners: async () => {
+      if (database.isAway) throw new Error('away')
+      return owners.map((owner) => ({ ...owner }))
+    },
     isHere: (id) => here.has(id),
     connectionTicks,
     pairingSteps,
@@ -121,6 +125,7 @@ function createScene() {
     mute,
     subscribed,
     owners,
+    database,
     here,
     delays,
     known,
@@ -324,6 +329,63 @@ describe('a node that is gone', () => {
     const anew = scene.join(peerOf(6, peer.id))
     announce(9, [told(instance, statusOf('connecting', 6 * EPOCH))], anew)
     expect(scene.states.statusOf(instance)?.state).toBe('connecting')
+  })
+})
+
+describe('sessions at rest', () => {
+  const last = (epoch: number) => (epoch + 1) * EPOCH - 1
+
+  test('keep their state when their node is gone, under the sequence that a node says which has just looked', async () => {
+    scene.holds(peer, 4, [told(instance, statusOf('loggedout', 3 * EPOCH + 2))])
+    await scene.states.prepare(ACCOUNT)
+    scene.listen()
+    scene.die(peer)
+    expect(scene.states.statusOf(instance)).toMatchObject({ state: 'loggedout', sequence: last(3) })
+    expect(scene.ticks).toHaveLength(1)
+  })
+
+  test('keep their state when they leave this node, under the last sequence of their epoch', async () => {
+    await scene.states.prepare(ACCOUNT)
+    scene.states.noteReleased({ id: 'self', epoch: 2 }, instance, statusOf('loggedout', 2 * EPOCH + 8))
+    expect(scene.states.statusOf(instance)).toMatchObject({ state: 'loggedout', sequence: last(2) })
+  })
+
+  test('whose node was not reached before it was gone are counted by the epoch that it had', async () => {
+    scene.owners.push({ instanceId: instance.id, epoch: 3, node: peer })
+    scene.silent.add(peer.id)
+    await scene.states.prepare(ACCOUNT)
+    expect(scene.states.statusOf(instance)?.sequence).toBe(3 * EPOCH)
+    scene.die(peer)
+    expect(scene.states.statusOf(instance)?.sequence).toBe(last(3))
+  })
+
+  test.each([true, false])(
+    'that a node claimed and never told of are looked up when it is gone (told of before: %s)',
+    async (isTold) => {
+      const ownership = { instanceId: instance.id, epoch: 3, node: peer as PeerNode | null }
+      scene.owners.push(ownership)
+      if (isTold) scene.holds(peer, 4, [told(instance, statusOf('loggedout', 3 * EPOCH + 2))])
+      await scene.states.prepare(ACCOUNT)
+      scene.listen()
+      Object.assign(ownership, { epoch: 8, node: null })
+      scene.die(scene.join(peerOf(8)))
+      await settle()
+      expect(scene.states.statusOf(instance)?.sequence).toBe(last(8))
+      if (isTold) expect(scene.ticks).toHaveLength(1)
+    },
+  )
+
+  test('are looked up later when the database is away', async () => {
+    scene.owners.push({ instanceId: instance.id, epoch: 3, node: null })
+    await scene.states.prepare(ACCOUNT)
+    scene.owners.splice(0, 1, { instanceId: instance.id, epoch: 8, node: null })
+    scene.database.isAway = true
+    scene.die(scene.join(peerOf(8)))
+    await settle()
+    scene.database.isAway = false
+    await scene.states.look()
+    await settle()
+    expect(scene.states.statusOf(instance)?.sequence).toBe(last(8))
   })
 })
 

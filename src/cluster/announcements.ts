@@ -1,3 +1,4 @@
+import { epochOf, lastSequenceOf } from '../connection/sequence.ts'
 import type { ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
 import type { Instance } from '../instance/queries.ts'
@@ -84,10 +85,14 @@ export class Announcements {
     this.#forgetting.add(timer)
   }
 
-  /** A session has left this node, and cannot be asked any more when that is told. */
+  /** A session has left this node, and cannot be asked any more when that is told: its epoch is over. */
   noteReleased(instance: Instance, status: ConnectionStatus): void {
     const account = this.#count(instance.accountId)
-    account.changed.set(instance.id, { instance, status, step: this.#steps.get(instance.id) ?? null })
+    account.changed.set(instance.id, {
+      instance,
+      status: { ...status, sequence: lastSequenceOf(epochOf(status.sequence)) },
+      step: this.#steps.get(instance.id) ?? null,
+    })
   }
 
   /** The truth about some accounts: in full where something has changed since the number that is known. */

@@ -64,7 +64,7 @@ type Account = {
   /** By node id: up to which number its announcements are known. */
   numbers: Map<string, number>
   instanceIds: Set<string>
-  /** By instance: the epoch that the database had for it when the account was looked at first, and whether anybody owned it. */
+  /** By instance: its epoch as the database had it when it was asked last, and whether anybody owned it. */
   owners: Map<string, Ownership>
   askedAt: number
   /** Resolves when it has been read once. */
@@ -95,6 +95,9 @@ export class RemoteStates {
   readonly #accounts = new Map<string, Account>()
   readonly #contacts = new Map<string, Contact>()
   readonly #buried = new Set<string>()
+  /** Of which it has to be read again who owns what, because the database was away. */
+  readonly #unread = new Set<string>()
+  readonly #readingOwners = new CoalescedReading((accountIds) => this.#readOwnersAgain(accountIds))
   readonly #startedAt = new Date()
   readonly #stopListening: () => void
   readonly #looking: NodeJS.Timeout
@@ -145,7 +148,8 @@ export class RemoteStates {
     const account = this.#accounts.get(instance.accountId)
     if (!account || account.opening) return null
     const { epoch = 0, node = null } = account.owners.get(instance.id) ?? {}
-    const status = statusAtRest(instance, this.#startedAt, node ? sequenceOf(epoch, 0) : lastSequenceOf(epoch))
+    const isOwned = node !== null && !this.#isBuried(node)
+    const status = statusAtRest(instance, this.#startedAt, isOwned ? sequenceOf(epoch, 0) : lastSequenceOf(epoch))
     return status.reason?.code === 'UNKNOWN' ? { ...status, reason: reasonOf('HANDOVER') } : status
   }
 
@@ -201,6 +205,7 @@ export class RemoteStates {
     }
     this.#looks++
     if (this.#accounts.size === 0) return
+    if (this.#unread.size > 0) void this.#readingOwners.ask(this.#unread)
     await this.#readAll()
     this.#noteDoubts()
     this.#noteDelay()
@@ -251,8 +256,26 @@ export class RemoteStates {
   }
 
   async #readOwners(accountId: string, account: Account): Promise<void> {
-    const owners = await this.#services.readOwners([accountId])
-    for (const owner of owners) account.owners.set(owner.instanceId, owner)
+    for (const owner of await this.#services.readOwners([accountId])) {
+      const { instanceId, epoch, node } = owner
+      if (epoch < (account.owners.get(instanceId)?.epoch ?? 0)) continue
+      account.owners.set(instanceId, owner)
+      if (!node) this.#end(instanceId, epoch)
+    }
+  }
+
+  async #readOwnersAgain(accountIds: ReadonlySet<string>): Promise<void> {
+    for (const accountId of accountIds) {
+      this.#unread.delete(accountId)
+      const account = this.#accounts.get(accountId)
+      if (!account) continue
+      try {
+        await this.#readOwners(accountId, account)
+      } catch (error) {
+        this.#unread.add(accountId)
+        this.#services.logger.debug({ err: error }, 'the owners of sessions could not be read yet')
+      }
+    }
   }
 
   #unwatch(accountId: string): void {
@@ -448,21 +471,27 @@ export class RemoteStates {
     for (const [instanceId, entry] of this.#entries) if (isSame(entry.node, node)) this.#end(instanceId)
     const contact = this.#contacts.get(node.id)
     if (contact && isSame(contact.node, node)) this.#contacts.delete(node.id)
+    // It may have claimed something, and told nobody.
+    void this.#readingOwners.ask(this.#accounts.keys())
   }
 
   #isBuried(node: NodeRef): boolean {
     return this.#buried.has(keyOf(node))
   }
 
-  /** Nobody runs it for the moment. What is told of it by its next owner has a higher epoch. */
-  #end(instanceId: string): void {
+  /**
+   * Nobody runs it for the moment: it is told as the end of its epoch, which is what nodes say that have not heard of it
+   * before. What is told of it by its next owner has a higher epoch.
+   */
+  #end(instanceId: string, epoch?: number): void {
     const entry = this.#entries.get(instanceId)
     if (!entry) return
     const { instance, status, step } = entry.told
-    if (!isLive(status) && !entry.isDoubted) return
-    const last = lastSequenceOf(epochOf(status.sequence))
+    const last = lastSequenceOf(epoch ?? epochOf(status.sequence))
+    if (status.sequence >= last) return
     entry.isDoubted = false
-    this.#say(entry, { instance, status: movedAway(status, last), step: null })
+    const ended = isLive(status) ? movedAway(status, last) : { ...status, sequence: last }
+    this.#say(entry, { instance, status: ended, step: null })
     if (step && !isOutcome(step.step) && !this.#services.isHere(instanceId)) {
       this.#services.pairingSteps.publish(instanceId, { kind: 'failed', reason: reasonOf('HANDOVER') })
     }

@@ -518,6 +518,8 @@ export class SessionRegistry {
     const session = new Session(this.#services, instance, epoch)
     this.#sessions.set(instance.id, session)
     this.#arrivedAmong.set(session, this.#youngest)
+    // Its epoch is news, also where nothing else changes.
+    this.#remote?.tell({ kind: 'changed', instance })
     return session
   }
 
