@@ -127,6 +127,15 @@ describe('whoever asks a node', () => {
     expect(node.asked(null)).toMatchObject({ passings: [] })
   })
 
+  test('is told when comings and goings that were missed are not kept any more', () => {
+    for (let count = 0; count < 201; count++) {
+      node.announcements.noteTick({ kind: 'added', instance: sessionOf().instance })
+    }
+    expect(node.asked(0)?.isCut).toBe(true)
+    expect(node.asked(1)?.isCut).toBe(false)
+    expect(node.asked(1)?.passings).toHaveLength(200)
+  })
+
   test('is told the step of a pairing as long as it is offered, and its outcome for a while', () => {
     const session = node.runs({ ...sessionOf(), step: qr })
     node.announcements.noteStep(session.instance, qr)

@@ -6,7 +6,7 @@ import { RemoteStates } from '../src/cluster/remote-states.ts'
 import type { AccountStates, Announcement, StatesRequest, Told } from '../src/cluster/wire.ts'
 import { reasonOf } from '../src/connection/reasons.ts'
 import type { ConnectionState, ConnectionStatus } from '../src/connection/state.ts'
-import type { ConnectionTick } from '../src/connection/tick.ts'
+import type { ConnectionTick, PassingTick } from '../src/connection/tick.ts'
 import { Topics } from '../src/events.ts'
 import type { Instance } from '../src/instance/queries.ts'
 import type { PairingStep } from '../src/pairing/step.ts'
@@ -65,6 +65,8 @@ function createScene() {
   const subscribed = new Set<string>()
   const owners: Ownership[] = []
   const database = { isAway: false }
+  /** What a look at the rows finds. */
+  const missed: PassingTick[] = []
   const here = new Set<string>()
   const delays: boolean[] = []
   const known = { promise: Promise.resolve() }
@@ -106,6 +108,10 @@ function createScene() {
       if (database.isAway) throw new Error('away')
       return owners.map((owner) => ({ ...owner }))
     },
+    findMissed: async () => {
+      if (database.isAway) throw new Error('away')
+      return missed
+    },
     isHere: (id) => here.has(id),
     connectionTicks,
     pairingSteps,
@@ -126,6 +132,7 @@ function createScene() {
     subscribed,
     owners,
     database,
+    missed,
     here,
     delays,
     known,
@@ -329,6 +336,74 @@ describe('a node that is gone', () => {
     const anew = scene.join(peerOf(6, peer.id))
     announce(9, [told(instance, statusOf('connecting', 6 * EPOCH))], anew)
     expect(scene.states.statusOf(instance)?.state).toBe('connecting')
+  })
+})
+
+describe('instances that came or went unheard', () => {
+  const added = () => ({ kind: 'added', instance }) as const
+  const removed = () => ({ kind: 'removed', instance, last: statusOf('disconnected', 3 * EPOCH + 9) }) as const
+  beforeEach(async () => {
+    await scene.states.prepare(ACCOUNT)
+    scene.missed.push(added())
+  })
+
+  test('are found in the rows when a node does not have them any more', async () => {
+    scene.listen()
+    scene.holds(peer, 300, [], { isCut: true })
+    await scene.states.look()
+    await settle()
+    expect(scene.ticks).toEqual([added()])
+    await scene.states.look()
+    await settle()
+    expect(scene.ticks).toHaveLength(1)
+  })
+
+  test('are found in the rows when a node has told something before it was known', async () => {
+    scene.listen()
+    const next = peerOf(4)
+    scene.holds(next, 7, [])
+    scene.join(next)
+    await settle()
+    expect(scene.ticks).toEqual([added()])
+  })
+
+  test('are found in the rows when the node that knew of them is gone', async () => {
+    scene.listen()
+    scene.die(peer)
+    await settle()
+    expect(scene.ticks).toEqual([added()])
+  })
+
+  test('are found later when the database is away', async () => {
+    scene.listen()
+    scene.database.isAway = true
+    scene.die(peer)
+    await settle()
+    expect(scene.ticks).toEqual([])
+    scene.database.isAway = false
+    await scene.states.look()
+    await settle()
+    expect(scene.ticks).toEqual([added()])
+  })
+
+  test('are not looked for where nobody listens', async () => {
+    scene.die(peer)
+    await settle()
+    scene.listen()
+    await scene.states.look()
+    await settle()
+    expect(scene.ticks).toEqual([])
+  })
+
+  test('and were deleted are not told of again, whoever still has them', async () => {
+    scene.listen()
+    scene.missed.splice(0, 1, added())
+    scene.tell({ from: peer, before: 0, number: 1, told: [], passings: [{ number: 1, tick: removed() }] })
+    announce(2, [told(instance, statusOf('connected', 3 * EPOCH + 11))])
+    scene.die(peer)
+    await settle()
+    expect(scene.ticks).toEqual([removed()])
+    expect(scene.states.statusOf(instance)?.state).toBe('disconnected')
   })
 })
 

@@ -22,6 +22,8 @@ type Account = {
   /** What a session was when it left; null: what it is when it is told. */
   changed: Map<string, Told | null>
   passings: Passing[]
+  /** The last of those that are not kept any more. */
+  cutAt: number
   unannounced: Passing[]
   timer: NodeJS.Timeout | undefined
 }
@@ -67,7 +69,7 @@ export class Announcements {
     const passing = { number: account.number, tick }
     account.unannounced.push(passing)
     account.passings.push(passing)
-    if (account.passings.length > MAX_PASSINGS) account.passings.shift()
+    if (account.passings.length > MAX_PASSINGS) account.cutAt = account.passings.shift()?.number ?? 0
     if (tick.kind === 'removed') this.#steps.delete(id)
   }
 
@@ -101,14 +103,14 @@ export class Announcements {
     observed = false,
   }: Pick<StatesRequest, 'accounts' | 'observed'>): Record<string, AccountStates> {
     const asked = Object.entries(accounts).map(([accountId, known]) => {
-      const { number = 0, passings = [] } = this.#accounts.get(accountId) ?? {}
-      return { accountId, known, number, passings }
+      const { number = 0, passings = [], cutAt = 0 } = this.#accounts.get(accountId) ?? {}
+      return { accountId, known, number, passings, cutAt }
     })
     const wanted = asked.filter(({ known, number }) => observed || known !== number)
     const listed = this.#services.sessions.list(new Set(wanted.map(({ accountId }) => accountId)))
     const byAccount = groupBy(listed, accountIdOf)
     const states: Record<string, AccountStates> = {}
-    for (const { accountId, known, number, passings } of asked) {
+    for (const { accountId, known, number, passings, cutAt } of asked) {
       const sessions = byAccount.get(accountId) ?? []
       states[accountId] =
         known === number
@@ -117,6 +119,7 @@ export class Announcements {
               number,
               told: sessions.map((session) => this.#withStep(session)),
               passings: known === null ? [] : passings.filter((passing) => passing.number > known),
+              isCut: known !== null && known < cutAt,
             }
     }
     return states
@@ -144,6 +147,7 @@ export class Announcements {
       announced: 0,
       changed: new Map(),
       passings: [],
+      cutAt: 0,
       unannounced: [],
       timer: undefined,
     }

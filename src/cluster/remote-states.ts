@@ -2,7 +2,7 @@ import { reasonOf } from '../connection/reasons.ts'
 import { statusAtRest } from '../connection/rest.ts'
 import { doubtOf, epochOf, lastSequenceOf, sequenceOf } from '../connection/sequence.ts'
 import type { ConnectionStatus } from '../connection/state.ts'
-import type { ConnectionTick } from '../connection/tick.ts'
+import type { ConnectionTick, PassingTick } from '../connection/tick.ts'
 import type { Topics } from '../events.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
@@ -29,6 +29,8 @@ const LOOKS_PER_OBSERVATION = 8
 const PEERS_KNOWN_MS = 5_000
 const ACCOUNTS_PER_READING = 500
 const DOUBTS_PER_READING = 5_000
+/** A deleted instance may be told of for as long by an owner who has not heard of it yet. */
+const FORGOTTEN_MS = 60_000
 /** Burials that are remembered, so that what a dead node has sent last is not taken for news. */
 const MAX_BURIED = 1_000
 
@@ -43,6 +45,11 @@ export type RemoteStatesServices = {
   readStates(peer: PeerNode, request: StatesRequest): Promise<StatesAnswer>
   /** @throws when the database is away */
   readOwners(accountIds: readonly string[]): Promise<Ownership[]>
+  /**
+   * Compares what streams were told of an account with its rows; returns the comings and goings that they may have missed.
+   * @throws when the database is away
+   */
+  findMissed(accountId: string): Promise<PassingTick[]>
   /** Whether this node runs the session itself, and knows better. */
   isHere(instanceId: string): boolean
   connectionTicks: Topics<ConnectionTick>
@@ -95,9 +102,11 @@ export class RemoteStates {
   readonly #accounts = new Map<string, Account>()
   readonly #contacts = new Map<string, Contact>()
   readonly #buried = new Set<string>()
-  /** Of which it has to be read again who owns what, because the database was away. */
+  /** By instance that was deleted: when that was heard. */
+  readonly #forgotten = new Map<string, number>()
+  /** Accounts whose rows have still to be read again, because the database was away. */
   readonly #unread = new Set<string>()
-  readonly #readingOwners = new CoalescedReading((accountIds) => this.#readOwnersAgain(accountIds))
+  readonly #readingRows = new CoalescedReading((accountIds) => this.#readRows(accountIds))
   readonly #startedAt = new Date()
   readonly #stopListening: () => void
   readonly #looking: NodeJS.Timeout
@@ -195,6 +204,7 @@ export class RemoteStates {
     this.#entries.delete(id)
     account?.instanceIds.delete(id)
     account?.owners.delete(id)
+    this.#forgotten.set(id, this.#now())
   }
 
   /** Asks all peers what was missed, and forgets what nobody asks for. */
@@ -203,9 +213,13 @@ export class RemoteStates {
       if (this.#now() - askedAt < FORGET_MS) continue
       if (!this.#services.connectionTicks.isListenedTo(accountId)) this.#unwatch(accountId)
     }
+    for (const [instanceId, at] of this.#forgotten) {
+      if (this.#now() - at < FORGOTTEN_MS) break
+      this.#forgotten.delete(instanceId)
+    }
     this.#looks++
     if (this.#accounts.size === 0) return
-    if (this.#unread.size > 0) void this.#readingOwners.ask(this.#unread)
+    if (this.#unread.size > 0) void this.#readingRows.ask(this.#unread)
     await this.#readAll()
     this.#noteDoubts()
     this.#noteDelay()
@@ -264,16 +278,21 @@ export class RemoteStates {
     }
   }
 
-  async #readOwnersAgain(accountIds: ReadonlySet<string>): Promise<void> {
+  /** Finds out in the database what was not heard: who owns what, which instances came and which went. */
+  async #readRows(accountIds: ReadonlySet<string>): Promise<void> {
     for (const accountId of accountIds) {
       this.#unread.delete(accountId)
       const account = this.#accounts.get(accountId)
       if (!account) continue
       try {
         await this.#readOwners(accountId, account)
+        if (!this.#services.connectionTicks.isListenedTo(accountId)) continue
+        for (const tick of await this.#services.findMissed(accountId)) {
+          if (!this.#forgotten.has(tick.instance.id)) this.#pass(tick)
+        }
       } catch (error) {
         this.#unread.add(accountId)
-        this.#services.logger.debug({ err: error }, 'the owners of sessions could not be read yet')
+        this.#services.logger.debug({ err: error }, 'the rows of an account could not be read yet')
       }
     }
   }
@@ -300,9 +319,9 @@ export class RemoteStates {
 
   /** Takes one session as a node tells of it, if that is news. */
   #take(node: NodeRef, told: Told, heardAt: number, known?: number): void {
-    if (this.#isBuried(node)) return
-    const contact = this.#contact(node)
     const { instance, status } = told
+    if (this.#isBuried(node) || this.#forgotten.has(instance.id)) return
+    const contact = this.#contact(node)
     const before = this.#entries.get(instance.id)
     const rise = before ? status.sequence - before.told.status.sequence : 1
     if (rise < 0) return
@@ -325,7 +344,7 @@ export class RemoteStates {
   }
 
   /** An instance that came or went; told twice it does no harm. */
-  #pass(tick: Exclude<ConnectionTick, { kind: 'changed' }>): void {
+  #pass(tick: PassingTick): void {
     if (tick.kind === 'removed') this.forget(tick.instance)
     this.#services.connectionTicks.publish(tick.instance.accountId, tick)
   }
@@ -427,10 +446,11 @@ export class RemoteStates {
   }
 
   #adopt({ from, accounts }: StatesAnswer, askedAt: number): void {
-    for (const [accountId, { number, told, passings = [], observed = {} }] of Object.entries(accounts)) {
+    for (const [accountId, { number, told, passings = [], isCut, observed = {} }] of Object.entries(accounts)) {
       const account = this.#accounts.get(accountId)
       if (!account || this.#isBuried(from)) continue
       const known = account.numbers.get(from.id)
+      if (isCut || (known === undefined && number > 0 && !account.opening)) void this.#readingRows.ask([accountId])
       for (const { tick, number: passed } of passings) if (known === undefined || passed > known) this.#pass(tick)
       if (told) {
         for (const session of told) this.#take(from, session, askedAt, known)
@@ -471,8 +491,8 @@ export class RemoteStates {
     for (const [instanceId, entry] of this.#entries) if (isSame(entry.node, node)) this.#end(instanceId)
     const contact = this.#contacts.get(node.id)
     if (contact && isSame(contact.node, node)) this.#contacts.delete(node.id)
-    // It may have claimed something, and told nobody.
-    void this.#readingOwners.ask(this.#accounts.keys())
+    // It may have done something last, and told nobody.
+    void this.#readingRows.ask(this.#accounts.keys())
   }
 
   #isBuried(node: NodeRef): boolean {
