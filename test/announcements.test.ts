@@ -101,10 +101,50 @@ describe('announcements', () => {
     expect(node.sent).toMatchObject([{ told: [{ status: { sequence: lastSequenceOf(0) } }] }])
   })
 
+  test('tell of a session that has left this node the outcome of its pairing, and nothing that it offered', () => {
+    const [first, second] = [sessionOf(), sessionOf()]
+    node.announcements.noteStep(first.instance, qr)
+    node.announcements.noteReleased(first.instance, first.status)
+    node.announcements.noteStep(second.instance, failed)
+    node.announcements.noteReleased(second.instance, second.status)
+    passWindow()
+    expect(node.sent[0]?.told.map(({ step }) => step?.step ?? null)).toEqual([null, failed])
+  })
+
   test('that wait are made when the node ends', () => {
     node.changes(node.runs(sessionOf()))
     node.announcements.close()
     expect(node.sent).toHaveLength(1)
+  })
+})
+
+describe('accounts without a session here', () => {
+  const pass = () => node.announcements.noteTick({ kind: 'added', instance: sessionOf().instance })
+  const HOUR = 60 * 60_000
+
+  test('are forgotten after a while, and begin with a number that nobody has taken for known', () => {
+    pass()
+    pass()
+    passWindow()
+    vi.advanceTimersByTime(HOUR)
+    expect(node.asked(null)).toMatchObject({ number: 0, told: [] })
+    pass()
+    passWindow()
+    expect(node.sent.at(-1)).toMatchObject({ before: 2, number: 3 })
+    expect(node.asked(2)).toMatchObject({ number: 3, passings: [{ number: 3 }], isCut: false })
+    expect(node.asked(1)).toMatchObject({ isCut: true })
+  })
+
+  test('are kept while they change, and those with a session always', () => {
+    for (let minutes = 0; minutes < 60; minutes++) {
+      pass()
+      vi.advanceTimersByTime(60_000)
+    }
+    expect(node.asked(null)?.number).toBe(60)
+    node.changes(node.runs(sessionOf()))
+    passWindow()
+    vi.advanceTimersByTime(HOUR)
+    expect(node.asked(null)?.number).toBe(61)
   })
 })
 

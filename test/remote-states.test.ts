@@ -326,6 +326,12 @@ describe('a node that is gone', () => {
     expect(scene.states.statusOf(instance)?.state).toBe('disconnected')
   })
 
+  test('and comes back under the same name is asked for everything', async () => {
+    const anew = scene.join(peerOf(6, peer.id))
+    await settle()
+    expect(scene.asked.at(-1)).toMatchObject({ peer: anew.id, request: { accounts: { [ACCOUNT]: null } } })
+  })
+
   test('is followed by the next owner, whose epoch is higher', () => {
     const next = scene.join(peerOf(5))
     announce(1, [told(instance, statusOf('connecting', 4 * EPOCH))], next)
@@ -522,6 +528,40 @@ describe('a node that is there and cannot be asked', () => {
     expect(scene.states.statusOf(instance)?.state).toBe('connected')
     await scene.states.look()
     expect(scene.delays).toEqual([])
+  })
+
+  test('is asked again by the first request also when another one comes with it', async () => {
+    scene.silent.add(peer.id)
+    await scene.states.prepare(ACCOUNT)
+    scene.pass(6 * 60_000)
+    await scene.states.look()
+    scene.silent.clear()
+    scene.holds(peer, 4, [told(instance, statusOf('connected', 3 * EPOCH + 2))])
+    scene.asked.length = 0
+    const another = randomUUID()
+    await Promise.all([scene.states.prepare(ACCOUNT), scene.states.prepare(another)])
+    expect(scene.states.statusOf(instance)?.state).toBe('connected')
+    expect(scene.asked.flatMap(({ request }) => Object.keys(request.accounts))).toEqual([ACCOUNT, another])
+  })
+
+  test('and announces a change is believed for 10 s in what it has said, and in nothing else', async () => {
+    const other = instanceOf()
+    scene.holds(
+      peer,
+      4,
+      [instance, other].map((one) => told(one, statusOf('connected', 3 * EPOCH + 2))),
+    )
+    await scene.states.prepare(ACCOUNT)
+    scene.silent.add(peer.id)
+    scene.pass(10_500)
+    announce(5, [told(instance, statusOf('connected', 3 * EPOCH + 4))])
+    const states = () => [instance, other].map((one) => scene.states.statusOf(one)?.state)
+    await scene.states.look()
+    expect(states()).toEqual(['connected', 'disconnected'])
+    scene.pass(9_000)
+    expect(states()).toEqual(['connected', 'disconnected'])
+    scene.pass(1_500)
+    expect(states()).toEqual(['disconnected', 'disconnected'])
   })
 
   test('before anybody has asked for anything, is not told to be heard again', async () => {

@@ -13,12 +13,16 @@ const WINDOW_MS = 5
 /** Comings and goings that are kept for those who missed their announcement. */
 const MAX_PASSINGS = 200
 const KEEP_OUTCOME_MS = 60_000
+/** An account without a session here is forgotten when nothing has happened to it between two sweeps. */
+const SWEEP_MS = 10 * 60_000
 
 type Account = {
   /** What was noted of it so far. */
   number: number
   /** What was announced of it so far. */
   announced: number
+  /** What was noted of it up to the last sweep. */
+  swept: number
   /** What a session was when it left; null: what it is when it is told. */
   changed: Map<string, Told | null>
   passings: Passing[]
@@ -54,9 +58,13 @@ export class Announcements {
   readonly #accounts = new Map<string, Account>()
   readonly #steps = new Map<string, NumberedStep>()
   readonly #forgetting = new Set<NodeJS.Timeout>()
+  readonly #sweeping: NodeJS.Timeout
+  /** The highest number of an account that was forgotten: others may still know it by that. */
+  #forgottenUpTo = 0
 
   constructor(services: AnnouncementServices) {
     this.#services = services
+    this.#sweeping = setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }
 
   noteTick(tick: ConnectionTick): void {
@@ -90,11 +98,11 @@ export class Announcements {
   /** A session has left this node, and cannot be asked any more when that is told: its epoch is over. */
   noteReleased(instance: Instance, status: ConnectionStatus): void {
     const account = this.#count(instance.accountId)
-    account.changed.set(instance.id, {
-      instance,
-      status: { ...status, sequence: lastSequenceOf(epochOf(status.sequence)) },
-      step: this.#steps.get(instance.id) ?? null,
-    })
+    const last = this.#steps.get(instance.id)
+    const step = last && isOutcome(last.step) ? last : null
+    if (!step) this.#steps.delete(instance.id)
+    const ended = { ...status, sequence: lastSequenceOf(epochOf(status.sequence)) }
+    account.changed.set(instance.id, { instance, status: ended, step })
   }
 
   /** The truth about some accounts: in full where something has changed since the number that is known. */
@@ -139,15 +147,30 @@ export class Announcements {
       this.#announce(accountId, account)
     }
     for (const timer of this.#forgetting) clearTimeout(timer)
+    clearInterval(this.#sweeping)
+  }
+
+  #sweep(): void {
+    const idle = new Set<string>()
+    for (const [accountId, account] of this.#accounts) {
+      if (account.number === account.swept) idle.add(accountId)
+      account.swept = account.number
+    }
+    for (const { instance } of this.#services.sessions.list(idle)) idle.delete(instance.accountId)
+    for (const accountId of idle) {
+      this.#forgottenUpTo = Math.max(this.#forgottenUpTo, this.#accounts.get(accountId)?.number ?? 0)
+      this.#accounts.delete(accountId)
+    }
   }
 
   #count(accountId: string): Account {
     const account = this.#accounts.get(accountId) ?? {
-      number: 0,
-      announced: 0,
+      number: this.#forgottenUpTo,
+      announced: this.#forgottenUpTo,
+      swept: 0,
       changed: new Map(),
       passings: [],
-      cutAt: 0,
+      cutAt: this.#forgottenUpTo,
       unannounced: [],
       timer: undefined,
     }

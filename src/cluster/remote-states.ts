@@ -235,6 +235,7 @@ export class RemoteStates {
   // Accounts.
 
   #open(accountId: string): Promise<void> {
+    const isFirst = !this.#hasOpened()
     const account: Account = {
       numbers: new Map(),
       instanceIds: new Set(),
@@ -254,7 +255,6 @@ export class RemoteStates {
         // Listened to before it is read, so that nothing between is lost.
         await this.#services.bus.subscribe(accountId)
         // As long as nobody asked for anything, nobody has looked who can be reached.
-        const isFirst = this.#accounts.size === 1
         const peers = isFirst ? this.#asked() : this.#reachable()
         await Promise.all([this.#readOwners(accountId, account), ...peers.map((peer) => this.#read(peer, [accountId]))])
         if (isFirst) this.#wasDelayed = this.isDelayed()
@@ -267,6 +267,11 @@ export class RemoteStates {
     }
     account.opening = open()
     return account.opening
+  }
+
+  #hasOpened(): boolean {
+    for (const { opening } of this.#accounts.values()) if (!opening) return true
+    return false
   }
 
   async #readOwners(accountId: string, account: Account): Promise<void> {
@@ -491,6 +496,9 @@ export class RemoteStates {
     for (const [instanceId, entry] of this.#entries) if (isSame(entry.node, node)) this.#end(instanceId)
     const contact = this.#contacts.get(node.id)
     if (contact && isSame(contact.node, node)) this.#contacts.delete(node.id)
+    if (!this.#services.peers.list().some(({ id }) => id === node.id)) {
+      for (const { numbers } of this.#accounts.values()) numbers.delete(node.id)
+    }
     // It may have done something last, and told nobody.
     void this.#readingRows.ask(this.#accounts.keys())
   }
@@ -528,17 +536,22 @@ export class RemoteStates {
 
   /** A link is not said to be open on the word of a node that has not been heard for too long. */
   #doubtUnconfirmed(entry: Entry): void {
-    const { node, told } = entry
+    const { node, told, heardAt } = entry
     if (!isLive(told.status)) return
     const contact = this.#contacts.get(node.id)
-    if (contact && !this.#isUnconfirmed(contact)) return
+    // What it has announced itself is as good as an answer.
+    if (contact && !(this.#isUnconfirmed(contact) && this.#isOld(heardAt))) return
     entry.isDoubted = true
     contact?.doubted.add(told.instance.id)
     this.#say(entry, { ...told, status: movedAway(told.status, doubtOf(told.status.sequence)) })
   }
 
   #isUnconfirmed({ confirmedAt }: Contact): boolean {
-    return this.#now() - confirmedAt > DOUBT_MS
+    return this.#isOld(confirmedAt)
+  }
+
+  #isOld(at: number): boolean {
+    return this.#now() - at > DOUBT_MS
   }
 
   #noteDoubts(): void {
