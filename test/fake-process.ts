@@ -38,7 +38,11 @@ export async function startFakeProcessForTest(...args: string[]): Promise<FakePr
     },
     kill: child.kill,
     call: async <Result>(operation: Operation, ...args: unknown[]) => {
-      const response = await fetch(controlUrl, { method: 'POST', body: JSON.stringify({ op: operation, args }) })
+      const response = await fetch(controlUrl, {
+        method: 'POST',
+        body: JSON.stringify({ op: operation, args }),
+        signal: AbortSignal.timeout(ANSWERS_WITHIN_MS),
+      })
       const answer = (await response.json()) as { error?: string }
       if (!response.ok) throw new Error(`${operation}: ${answer.error}`)
       return answer as Result
