@@ -17,6 +17,8 @@ export type Registration = {
   process: string | null
   /** For people. */
   name: string
+  /** Whether it was asked to give its sessions away under an earlier registration. */
+  isDraining: boolean
 }
 
 /** A live node, and how long its lease holds yet. */
@@ -33,7 +35,7 @@ const leaseUntil = sql<Date>`clock_timestamp() + ${LEASE_MS} * interval '1 milli
  */
 export const registerNode = (
   db: Kysely<DB>,
-  { id, address, capacity, process, name }: Registration,
+  { id, address, capacity, process, name, isDraining }: Registration,
 ): Promise<NodeRef> =>
   inTransaction(db, async (transaction) => {
     await sql`lock table nodes in share row exclusive mode`.execute(transaction)
@@ -41,7 +43,7 @@ export const registerNode = (
     const epoch = await nextEpoch(transaction)
     await transaction
       .insertInto('nodes')
-      .values({ id, epoch, address, capacity, process, name, lease_until: leaseUntil })
+      .values({ id, epoch, address, capacity, process, name, is_draining: isDraining, lease_until: leaseUntil })
       .execute()
     return { id, epoch }
   })
@@ -49,8 +51,8 @@ export const registerNode = (
 /** A number above every epoch so far. */
 export async function nextEpoch(db: Kysely<DB>): Promise<number> {
   const { rows } = await sql<{ epoch: number }>`
-    select setval('registry_epochs', greatest(
-      nextval('registry_epochs'), (select coalesce(max(epoch), 0) + 1 from session_owners)
+    select setval('node_epochs', greatest(
+      nextval('node_epochs'), (select coalesce(max(epoch), 0) + 1 from session_owners)
     ))::int as epoch`.execute(db)
   return rows[0]?.epoch ?? 0
 }
@@ -59,7 +61,9 @@ export async function nextEpoch(db: Kysely<DB>): Promise<number> {
 export async function renewLease(db: Kysely<DB>, { id, epoch }: NodeRef, owned: number): Promise<Renewal | null> {
   const { rows } = await sql<LiveNode & { now: Date }>`
     with buried as (
-      delete from nodes where lease_until < clock_timestamp() and id <> ${id} returning id
+      delete from nodes where id in (
+        select id from nodes where lease_until < clock_timestamp() and id <> ${id} for update skip locked
+      ) returning id
     ), mine as (
       update nodes set lease_until = ${leaseUntil}, owned = ${owned} where id = ${id} and epoch = ${epoch} returning id
     )

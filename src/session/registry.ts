@@ -354,7 +354,7 @@ export class SessionRegistry {
   #hold(now: Date): void {
     if (this.#isInDoubt) {
       this.#isInDoubt = false
-      for (const session of this.live) session.resume()
+      for (const session of this.live) session.goOn()
     }
     this.#look(now)
   }
