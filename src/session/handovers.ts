@@ -75,9 +75,11 @@ export class Handovers {
     const mine = running()
     const share = Math.ceil((mine.length + others.reduce((sum, { owned }) => sum + owned, 0)) / (others.length + 1))
     if (mine.length <= share + slack) return
-    const [quietest] = mine.toSorted((one, other) => quietSince(one) - quietSince(other))
+    const [quietest] = mine
+      .flatMap((session) => (session.quietMs === null ? [] : [{ session, quietMs: session.quietMs }]))
+      .toSorted((one, other) => other.quietMs - one.quietMs)
     const [least] = others.toSorted((one, other) => one.owned - other.owned)
-    if (quietest?.idleSince && least) await this.#give(quietest, new Map(), least)
+    if (quietest && least) await this.#give(quietest.session, new Map(), least)
   }
 
   /** Closes the link and names the next owner; with none that takes it, it stays here. */
@@ -107,5 +109,3 @@ export class Handovers {
     }
   }
 }
-
-const quietSince = ({ idleSince }: Session): number => idleSince?.getTime() ?? Infinity

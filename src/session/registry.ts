@@ -134,8 +134,8 @@ export class SessionRegistry {
         if (instance) this.#remote?.tellStep(instance, step)
       },
       onDoubt: () => this.#doubt(),
-      onNotOurs: (session) => {
-        this.#refusedWrites++
+      onNotOurs: (session, sign) => {
+        if (sign === 'refused write') this.#refusedWrites++
         this.#letGo(session)
       },
     }
