@@ -25,6 +25,41 @@ const told = (id: string) =>
     .filter(({ msg, instanceId }) => msg === 'connection changed' && instanceId === id)
     .map(({ state, reason }) => `${state as string} ${(reason as string | undefined) ?? ''}`.trim())
 
+describe('a session that another one owns by now', () => {
+  const refusedWrites = () => stage.gateway.services.sessions.counts.refusedWrites
+  const lose = async () => {
+    const number = await createNumber(stage)
+    await number.link()
+    await stage.gateway.services.db
+      .updateTable('session_owners')
+      .set((eb) => ({ epoch: eb('epoch', '+', '1') }))
+      .where('instance_id', '=', number.instance.id)
+      .execute()
+    return number
+  }
+  const isLetGo = ({ instance }: Awaited<ReturnType<typeof lose>>) =>
+    until(
+      () => stage.gateway.services.sessions.runs(instance.id),
+      (runs) => !runs,
+    )
+
+  test('is let go when WhatsApp has another link, and no write was refused for that', async () => {
+    const before = refusedWrites()
+    const number = await lose()
+    number.phone.replace()
+    await isLetGo(number)
+    expect(refusedWrites()).toBe(before)
+  })
+
+  test('is let go when a write is refused', async () => {
+    const before = refusedWrites()
+    const number = await lose()
+    await number.phone.rename('Another name')
+    await isLetGo(number)
+    expect(refusedWrites()).toBe(before + 1)
+  })
+})
+
 describe('a link that WhatsApp ends', () => {
   test.each<[string, (number: Awaited<ReturnType<typeof createNumber>>) => void, ReasonCode, number | null]>([
     ['by a reset', ({ phone }) => phone.drop(), 'CONNECTION_LOST', 428],

@@ -11,8 +11,6 @@ export type Registration = {
   id: string
   /** Where it takes commands from other nodes; null when it takes none. */
   address: string | null
-  /** Sessions that it runs at most; null: as many as come. */
-  capacity: number | null
   /** Which process it is, for others on the same machine. */
   process: string | null
   /** For people. */
@@ -31,17 +29,14 @@ const leaseUntil = sql<Date>`clock_timestamp() + ${LEASE_MS} * interval '1 milli
  * Registers under an epoch above every one that was used before, so that what this node tells of instances at rest comes
  * after all that was told of them. One after the other: of two nodes the one with the lower epoch was there first.
  */
-export const registerNode = (
-  db: Kysely<DB>,
-  { id, address, capacity, process, name }: Registration,
-): Promise<NodeRef> =>
+export const registerNode = (db: Kysely<DB>, { id, address, process, name }: Registration): Promise<NodeRef> =>
   inTransaction(db, async (transaction) => {
     await sql`lock table nodes in share row exclusive mode`.execute(transaction)
     await transaction.deleteFrom('nodes').where('id', '=', id).execute()
     const epoch = await nextEpoch(transaction)
     await transaction
       .insertInto('nodes')
-      .values({ id, epoch, address, capacity, process, name, lease_until: leaseUntil })
+      .values({ id, epoch, address, process, name, lease_until: leaseUntil })
       .execute()
     return { id, epoch }
   })
@@ -89,8 +84,8 @@ export const setDraining = async (db: Kysely<DB>, { id, epoch }: NodeRef): Promi
 
 /** Registered nodes, the oldest first, also those whose lease has ended and whom nobody has buried yet. */
 export async function listNodes(db: Kysely<DB>) {
-  const { rows } = await sql<PeerNode & { name: string; capacity: number | null; msLeft: number }>`
-    select id, epoch::int as epoch, name, address, is_draining as "isDraining", started_at as "startedAt", capacity,
+  const { rows } = await sql<PeerNode & { name: string; msLeft: number }>`
+    select id, epoch::int as epoch, name, address, is_draining as "isDraining", started_at as "startedAt",
       (select count(*)::int from session_owners
        where node_id = nodes.id and node_epoch = nodes.epoch) as owned,
       (extract(epoch from lease_until - clock_timestamp()) * 1000)::int as "msLeft"

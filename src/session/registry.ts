@@ -44,8 +44,6 @@ export type RegistryServices = Omit<LinkServices, 'caches' | 'timings' | 'mayRea
     remote?: RemoteSessions | null
     /** Under which the others know this process; null: any. */
     nodeId?: string | null
-    /** Sessions that this node runs at most. */
-    capacity?: number | null
     timings?: LinkTimings | undefined
     /** How long no node must have come or gone before sessions are moved to even out how many each has, in ms. */
     calmMs?: number | undefined
@@ -90,13 +88,13 @@ export class SessionRegistry {
   #sweep: NodeJS.Timeout | undefined
 
   constructor(services: RegistryServices) {
-    const { urgent, logger, address = null, capacity = null, nodeId = null, remote = null } = services
+    const { urgent, logger, address = null, nodeId = null, remote = null } = services
     this.#lease =
       urgent &&
       new NodeLease(
         urgent,
         logger,
-        { id: nodeId ?? randomUUID(), address, capacity, name: hostname() },
+        { id: nodeId ?? randomUUID(), address, name: hostname() },
         () => this.running.length,
         {
           onHeld: (now) => this.#hold(now),
@@ -209,10 +207,9 @@ export class SessionRegistry {
   async start({ restores }: { restores: boolean }): Promise<boolean> {
     this.#sweep = setInterval(() => void this.#forgetDeleted(), LOOK_FOR_DELETED_MS).unref()
     if (this.#lease) {
-      const { capacity = null, calmMs = CALM_MS } = this.#services
+      const { calmMs = CALM_MS } = this.#services
       this.#tending = new Tending({
         ...this.#services,
-        capacity,
         calmMs,
         restores,
         lease: this.#lease,

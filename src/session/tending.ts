@@ -27,8 +27,6 @@ export type TendingServices = {
   handovers: Handovers | null
   /** Whether every session that is wanted is opened, or only those that are asked for. */
   restores: boolean
-  /** Sessions that this node runs at most; null: as many as come. */
-  capacity: number | null
   calmMs: number
   /** This node looks for sessions under a new registration. */
   onRegistered(node: NodeRef): void
@@ -112,12 +110,12 @@ export class Tending {
   }
 
   async #claim(node: NodeRef): Promise<number> {
-    const { db, lease, capacity } = this.#services
+    const { db, lease } = this.#services
     let claimed = 0
     for (;;) {
       const sharers = lease.list().filter(takesSessions).length + 1
       const batch = sharers === 1 ? BATCH_ALONE : BATCH
-      const owned = await claimWanted(db, node, { sharers, slack: sharers === 1 ? 0 : SLACK, capacity, batch })
+      const owned = await claimWanted(db, node, { sharers, slack: sharers === 1 ? 0 : SLACK, batch })
       if (lease.node !== node || !lease.isValid()) return claimed
       this.#services.onOwned(owned)
       claimed += owned.length
