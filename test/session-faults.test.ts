@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ReasonCode } from '../src/connection/state.ts'
 import type { LoginFault, OpeningFault } from './fake-whatsapp/faults.ts'
@@ -27,9 +28,16 @@ const told = (id: string) =>
 
 describe('a session that another one owns by now', () => {
   const refusedWrites = () => stage.gateway.services.sessions.counts.refusedWrites
+  const written = () => stage.gateway.statements.filter((sql) => /auth_|update "instances"/.test(sql)).length
+  /** Waits until what comes with a login is written, too. */
+  const hasWrittenAll = async () => {
+    let before = -1
+    while (before !== (before = written())) await sleep(500)
+  }
   const lose = async () => {
     const number = await createNumber(stage)
     await number.link()
+    await hasWrittenAll()
     await stage.gateway.services.db
       .updateTable('session_owners')
       .set((eb) => ({ epoch: eb('epoch', '+', '1') }))
