@@ -76,6 +76,7 @@ export type Cluster = Fleet & {
   /** Waits until a node owns nothing any more. */
   takenFrom(node: ClusterNode, patienceMs: number): Promise<void>
   sockets(): Promise<SocketLife[]>
+  /** The numbers of the devices that are connected now. */
   live(): Promise<string[]>
   /** Sessions that some node, or a subscriber of it, calls connected while WhatsApp has no socket of them. */
   falselyConnected(options?: { without?: readonly ClusterNode[] }): Promise<string[]>
@@ -198,7 +199,7 @@ export async function startClusterForTest({
 
   const owners = () => ownersIn(databaseUrl)
   const sockets = () => whatsapp.call<SocketLife[]>('sockets')
-  // A socket that WhatsApp has replaced is over, also while a process that is stopped does not answer its closing.
+  // One that was thrown out is of no use any more, also while a process that is stopped cannot close it.
   const live = async () =>
     (await sockets())
       .filter(({ closedAt, replacedAt }) => closedAt === null && replacedAt === null)

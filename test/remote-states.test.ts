@@ -373,6 +373,40 @@ describe('a node that is there and cannot be asked', () => {
     expect(scene.states.statusOf(instance)?.sequence).toBe(3 * EPOCH + EPOCH - 1)
   })
 
+  test('is asked again by the first request after nobody has asked for a long time', async () => {
+    scene.silent.add(peer.id)
+    await scene.states.prepare(ACCOUNT)
+    scene.pass(6 * 60_000)
+    await scene.states.look()
+    scene.silent.clear()
+    scene.holds(peer, 4, [told(instance, statusOf('connected', 3 * EPOCH + 2))])
+    scene.pass(60_000)
+    await scene.states.prepare(ACCOUNT)
+    expect(scene.states.statusOf(instance)?.state).toBe('connected')
+    await scene.states.look()
+    expect(scene.delays).toEqual([])
+  })
+
+  test('before anybody has asked for anything, is not told to be heard again', async () => {
+    scene.states.isDelayed()
+    scene.pass(60_000)
+    scene.states.noteAsker({ id: peer.id, epoch: peer.epoch, isBusUp: true })
+    await scene.states.prepare(ACCOUNT)
+    scene.delays.length = 0
+    await scene.states.look()
+    expect(scene.delays).toEqual([])
+  })
+
+  test('is not missed when it takes no commands anyway', async () => {
+    scene.join({ ...peerOf(9), address: null })
+    await scene.states.prepare(ACCOUNT)
+    for (let looks = 0; looks < 10; looks++) {
+      scene.pass(2_000)
+      await scene.states.look()
+    }
+    expect(scene.states.isDelayed()).toBe(false)
+  })
+
   test('is not waited for again by every request', async () => {
     scene.silent.add(peer.id)
     await scene.states.prepare(ACCOUNT)

@@ -157,8 +157,7 @@ export class RemoteStates {
 
   /** Whether news of an account from other nodes come late, or not at all. */
   isDelayed(): boolean {
-    const peers = this.#services.peers.list()
-    return peers.some((peer) => !this.#hearsOf(peer) || this.#isUnconfirmed(this.#contact(peer)))
+    return this.#asked().some((peer) => !this.#hearsOf(peer) || this.#isUnconfirmed(this.#contact(peer)))
   }
 
   /** Another node has asked, and said whether it can tell its changes. */
@@ -201,7 +200,8 @@ export class RemoteStates {
       if (!this.#services.connectionTicks.isListenedTo(accountId)) this.#unwatch(accountId)
     }
     this.#looks++
-    if (this.#accounts.size > 0) await this.#readAll()
+    if (this.#accounts.size === 0) return
+    await this.#readAll()
     this.#noteDoubts()
     this.#noteDelay()
   }
@@ -234,10 +234,11 @@ export class RemoteStates {
         if (!areKnown) throw serviceUnavailable()
         // Listened to before it is read, so that nothing between is lost.
         await this.#services.bus.subscribe(accountId)
-        await Promise.all([
-          this.#readOwners(accountId, account),
-          ...this.#reachable().map((peer) => this.#read(peer, [accountId])),
-        ])
+        // As long as nobody asked for anything, nobody has looked who can be reached.
+        const isFirst = this.#accounts.size === 1
+        const peers = isFirst ? this.#asked() : this.#reachable()
+        await Promise.all([this.#readOwners(accountId, account), ...peers.map((peer) => this.#read(peer, [accountId]))])
+        if (isFirst) this.#wasDelayed = this.isDelayed()
       } catch (error) {
         // What is asked for next needs the database, too, and fails there; the next question opens the account anew.
         if (this.#accounts.get(accountId) === account) this.#unwatch(accountId)
@@ -323,8 +324,13 @@ export class RemoteStates {
     return contact
   }
 
+  /** Peers that can be asked at all. */
+  #asked(): PeerNode[] {
+    return this.#services.peers.list().filter(({ address }) => address !== null)
+  }
+
   #reachable(): PeerNode[] {
-    return this.#services.peers.list().filter((peer) => peer.address !== null && this.#contact(peer).isReachable)
+    return this.#asked().filter((peer) => this.#contact(peer).isReachable)
   }
 
   /** Whether changes on a node are told here by the bus. */
