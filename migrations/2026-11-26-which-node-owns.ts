@@ -11,7 +11,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       epoch bigint not null,
       lease_until timestamptz(3) not null,
       address text,
-      capacity integer check (capacity >= 0),
       owned integer not null default 0,
       is_draining boolean not null default false,
       process text,

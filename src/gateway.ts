@@ -41,7 +41,7 @@ export type Gateway = {
 }
 
 /** What tests look at, and what they shorten. */
-type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimings }
+export type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimings; calmMs?: number }
 
 type Closer = () => Promise<void>
 
@@ -49,7 +49,7 @@ type Closer = () => Promise<void>
 export async function startGateway(
   config: Config,
   logger: Logger,
-  { onStatement, timings }: Instruments = {},
+  { onStatement, timings, calmMs }: Instruments = {},
 ): Promise<Gateway> {
   // Closed in this order; what depends on nothing else is closed at once, since a stop has ten seconds for everything.
   const front: Closer[] = []
@@ -81,6 +81,8 @@ export async function startGateway(
       sealer,
       logger,
       timings,
+      calmMs,
+      remote: cluster,
       nodeId: cluster?.nodeId ?? null,
       address: cluster?.address ?? null,
     })
@@ -177,7 +179,6 @@ function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, onDel
     pairingSteps: sessions.pairingSteps,
     onDelayChange,
   })
-  sessions.reach(cluster)
 }
 
 /** Beside PostgreSQL commands can do without the gateway, so that a folder which cannot be written is no reason to end. */

@@ -20,7 +20,7 @@ import { seed, type SeededAccount } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
 import { createTestDatabase, hasPostgres } from './testkit.ts'
 
-const LIMITS = { sharers: 1, slack: 0, capacity: null, batch: 1_000 }
+const LIMITS = { sharers: 1, slack: 0, batch: 1_000 }
 const CREDS = Buffer.from('creds')
 
 describe.skipIf(!hasPostgres)('the owner of a session', () => {
@@ -40,14 +40,7 @@ describe.skipIf(!hasPostgres)('the owner of a session', () => {
 
   const register = async (): Promise<NodeRef> => {
     const { direct: db } = database
-    const options = {
-      id: randomUUID(),
-      address: '127.0.0.1:1',
-      capacity: null,
-      process: null,
-      name: 'test',
-      isDraining: false,
-    }
+    const options = { id: randomUUID(), address: '127.0.0.1:1', process: null, name: 'test', isDraining: false }
     const node = await registerNode(db, options)
     onTestFinished(() => buryNode(db, node))
     return node
@@ -244,14 +237,6 @@ describe.skipIf(!hasPostgres)('the owner of a session', () => {
     for (const { id } of nodes) {
       expect(owners.filter((owner) => owner?.node?.id === id).length).toBeLessThanOrEqual(11)
     }
-  })
-
-  test('takes no more than it has room for', async () => {
-    const { direct: db } = database
-    await want(5)
-    const node = await register()
-    expect(await claimWanted(db, node, { ...LIMITS, capacity: 3 })).toHaveLength(3)
-    expect(await claimWanted(db, node, { ...LIMITS, capacity: 3 })).toHaveLength(0)
   })
 
   test('is gone when its lease has ended and somebody else renews, and learns of it', async () => {

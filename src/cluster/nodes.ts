@@ -11,8 +11,6 @@ export type Registration = {
   id: string
   /** Where it takes commands from other nodes; null when it takes none. */
   address: string | null
-  /** Sessions that it runs at most; null: as many as come. */
-  capacity: number | null
   /** Which process it is, for others on the same machine. */
   process: string | null
   /** For people. */
@@ -35,7 +33,7 @@ const leaseUntil = sql<Date>`clock_timestamp() + ${LEASE_MS} * interval '1 milli
  */
 export const registerNode = (
   db: Kysely<DB>,
-  { id, address, capacity, process, name, isDraining }: Registration,
+  { id, address, process, name, isDraining }: Registration,
 ): Promise<NodeRef> =>
   inTransaction(db, async (transaction) => {
     await sql`lock table nodes in share row exclusive mode`.execute(transaction)
@@ -43,7 +41,7 @@ export const registerNode = (
     const epoch = await nextEpoch(transaction)
     await transaction
       .insertInto('nodes')
-      .values({ id, epoch, address, capacity, process, name, is_draining: isDraining, lease_until: leaseUntil })
+      .values({ id, epoch, address, process, name, is_draining: isDraining, lease_until: leaseUntil })
       .execute()
     return { id, epoch }
   })
@@ -93,8 +91,8 @@ export const setDraining = async (db: Kysely<DB>, { id, epoch }: NodeRef): Promi
 
 /** Registered nodes, the oldest first, also those whose lease has ended and whom nobody has buried yet. */
 export async function listNodes(db: Kysely<DB>) {
-  const { rows } = await sql<PeerNode & { name: string; capacity: number | null; msLeft: number }>`
-    select id, epoch::int as epoch, name, address, is_draining as "isDraining", started_at as "startedAt", capacity,
+  const { rows } = await sql<PeerNode & { name: string; msLeft: number }>`
+    select id, epoch::int as epoch, name, address, is_draining as "isDraining", started_at as "startedAt",
       (select count(*)::int from session_owners
        where node_id = nodes.id and node_epoch = nodes.epoch) as owned,
       (extract(epoch from lease_until - clock_timestamp()) * 1000)::int as "msLeft"

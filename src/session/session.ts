@@ -31,8 +31,8 @@ export type SessionServices = LinkServices &
     onPairingStep(instanceId: string, step: PairingStep): void
     /** This node may not act for its sessions at this moment, and the session was found to be open. */
     onDoubt(): void
-    /** A write was refused, or WhatsApp has another link: somebody else owns the session. */
-    onNotOurs(session: Session): void
+    /** Somebody else owns the session: a write was refused, or WhatsApp has another link. */
+    onNotOurs(session: Session, sign: 'refused write' | 'other link'): void
   }>
 
 /** A link that has held for so long is stable: what failed before it does not count any more. */
@@ -131,9 +131,9 @@ export class Session {
     return this.#phase.kind !== 'resting' && this.#phase.kind !== 'deleted'
   }
 
-  /** When the last frame came on an open link; null while there is none, or somebody waits for something. */
-  get idleSince(): Date | null {
-    return this.#phase.kind === 'open' && !this.#onLogoutOver ? (this.#attempt?.link?.lastFrameAt ?? null) : null
+  /** How long nothing has come on an open link, in ms; null while there is none, or somebody waits for something. */
+  get quietMs(): number | null {
+    return this.#phase.kind === 'open' && !this.#onLogoutOver ? (this.#attempt?.link?.quietMs ?? null) : null
   }
 
   /** The present connection, at once. A link that has fallen silent is given up here when its own watch is late. */
@@ -436,7 +436,7 @@ export class Session {
   }
 
   get #authServices() {
-    return { ...this.#services, epoch: this.#owned.epoch, onNotOurs: () => this.#notOurs() }
+    return { ...this.#services, epoch: this.#owned.epoch, onNotOurs: () => this.#notOurs('refused write') }
   }
 
   // What the link tells; an attempt that was ended on request is not listened to.
@@ -541,15 +541,15 @@ export class Session {
     this.#enter({ kind: 'retrying', reason, whatsappCode, retryAt: new Date(Date.now() + ms) })
     this.#retryTimer = setTimeout(() => this.#begin({ kind: 'opening' }, { isUrgent: false }), ms)
     try {
-      if ((await isStillOwner(this.#services.db, this.#owned)) === false) this.#notOurs()
+      if ((await isStillOwner(this.#services.db, this.#owned)) === false) this.#notOurs('other link')
     } catch (error) {
       // If it is replaced once more, it is not opened again; and whoever owns it can go on.
       this.#logger.warn({ err: error }, 'who owns the session could not be looked up')
     }
   }
 
-  #notOurs(): void {
-    if (!this.#isClosed) this.#services.onNotOurs(this)
+  #notOurs(sign: Parameters<SessionServices['onNotOurs']>[1]): void {
+    if (!this.#isClosed) this.#services.onNotOurs(this, sign)
   }
 
   #retry({ reason, whatsappCode }: Failure, pause: 'short' | 'long'): void {
@@ -646,7 +646,7 @@ export class Session {
   /** @throws NotOurs when a write was without effect because somebody else owns the session */
   async #refuseUnlessOwner(): Promise<void> {
     if ((await isStillOwner(this.#services.db, this.#owned)) !== false) return
-    this.#notOurs()
+    this.#notOurs('refused write')
     throw new NotOurs()
   }
 
