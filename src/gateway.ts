@@ -10,6 +10,7 @@ import { MergedTicks } from './connection/merged-ticks.ts'
 import { openDatabase } from './db/database.ts'
 import type { DB } from './db/types.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
+import { listInstances } from './instance/queries.ts'
 import type { Logger } from './logger.ts'
 import { Metrics } from './metrics.ts'
 import { serveMetrics } from './metrics-server.ts'
@@ -116,7 +117,7 @@ export async function startGateway(
 
     const connectionTicks = new MergedTicks(sessions.connectionTicks)
     const connectionLogs = new ConnectionLogs(connectionTicks, (instance) => sessions.statusOf(instance))
-    if (cluster) join(cluster, sessions, db, () => connectionLogs.repeat())
+    if (cluster) join(cluster, sessions, db, connectionLogs)
     const services: Services = {
       config,
       db,
@@ -162,7 +163,7 @@ async function openCluster(config: Config, redisUrl: string, logger: Logger): Pr
   return Loaded.open({ ...config, redisUrl, encryptionKey: loadEncryptionKey(config), logger })
 }
 
-function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, onDelayChange: () => void): void {
+function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, logs: ConnectionLogs): void {
   const { peers } = sessions
   if (!peers) return
   cluster.join({
@@ -175,9 +176,10 @@ function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, onDel
     perform: (instance, order) => sessions.obey(instance, order),
     take: () => sessions.take(),
     readOwners: (accountIds) => ownersIn(db, accountIds),
+    findMissed: (accountId) => logs.compare(accountId, () => listInstances(db, { kind: 'account', accountId })),
     connectionTicks: sessions.connectionTicks,
     pairingSteps: sessions.pairingSteps,
-    onDelayChange,
+    onDelayChange: () => logs.repeat(),
   })
 }
 

@@ -9,10 +9,10 @@ import { type FakeProcess, startFakeProcessForTest } from './fake-process.ts'
 import type { SocketLife } from './fake-whatsapp/socket-log.ts'
 import { ask, type Fleet, inDatabase, seedFleet } from './fleet.ts'
 import { disagreementsIn, type History, type Observation, type Rest, wrongsIn } from './history-checker.ts'
+import { freePort } from './free-port.ts'
 import { monotonicMs } from './monotonic.ts'
 import { hasOwnPostgres, type OwnPostgres, startOwnPostgresForTest } from './own-postgres.ts'
 import { hasOwnRedis, type OwnRedis, startOwnRedisForTest } from './own-redis.ts'
-import { freePort } from './own-server.ts'
 import { createTempDir, TEST_KEY } from './testkit.ts'
 import { until } from './whatsapp.ts'
 
@@ -45,6 +45,8 @@ export type ClusterNode = {
   readonly name: string
   url: string
   gateway(): GatewayProcess
+  /** What it has printed since its last start. */
+  printed(): string
   toPostgres: BreakableProxy
   toRedis: BreakableProxy
   start(): Promise<void>
@@ -130,6 +132,7 @@ export async function startClusterForTest({
       },
       url,
       gateway: running,
+      printed: () => (gateway ? gateway.stdout() + gateway.stderr() : 'not started'),
       toPostgres,
       toRedis,
       start: async () => {
@@ -191,7 +194,7 @@ export async function startClusterForTest({
   const nodes = { a: await enter('a'), b: await enter('b'), c: await enter('c') }
   const all = Object.values(nodes)
   onTestFailed(() => {
-    for (const { name, gateway } of all) process.stderr.write(`${name}: ${gateway().stdout()}${gateway().stderr()}\n`)
+    for (const { name, printed } of all) process.stderr.write(`${name}: ${printed()}\n`)
   })
   // One after the other, so that it is known who is the oldest, who would take all sessions if there were any yet.
   for (const node of all) await node.start()

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { canCluster, startClusterForTest } from './cluster.ts'
+import { canCluster, type Cluster, type ClusterNode, startClusterForTest } from './cluster.ts'
 import type { Stats } from './fake-whatsapp/server.ts'
 import { ask } from './fleet.ts'
 import { until } from './whatsapp.ts'
@@ -8,6 +8,14 @@ import { until } from './whatsapp.ts'
 /** How long the others may call a lost node's sessions connected, and how long those may be without a socket. */
 const TRUTHFUL_WITHIN_MS = 15_000
 const BACK_WITHIN_MS = 25_000
+
+/** Gives a node a command for an instance; returns the state that it answers. */
+async function order({ token }: Cluster, { url }: ClusterNode, field: string, id: string): Promise<string> {
+  const mutation = `mutation { ${field}(input: { instance: { id: "${id}" } }) { instance { connection { state } } } }`
+  const { data, errors } = await ask(url, token, mutation)
+  if (errors) throw new Error(JSON.stringify(errors))
+  return data[field].instance.connection.state
+}
 
 describe.skipIf(!canCluster)('three nodes', () => {
   test('share the sessions, and each knows the state of all of them', async () => {
@@ -24,28 +32,32 @@ describe.skipIf(!canCluster)('three nodes', () => {
     await cluster.comesToRest()
     const owners = await cluster.owners()
     for (const node of cluster.all) {
-      const id = cluster.ids.find((one) => owners.get(one) !== node.name)
-      const order = async (field: string) => {
-        const { data, errors } = await ask(
-          node.url,
-          cluster.token,
-          `mutation { ${field}(input: { instance: { id: "${id}" } }) { instance { connection { state } } } }`,
-        )
-        if (errors) throw new Error(JSON.stringify(errors))
-        return data[field].instance.connection.state
-      }
-      expect(await order('disconnectInstance')).toBe('DISCONNECTED')
+      const id = cluster.ids.find((one) => owners.get(one) !== node.name) ?? ''
+      expect(await order(cluster, node, 'disconnectInstance', id)).toBe('DISCONNECTED')
       for (const other of cluster.all) {
         await until(
-          async () => [other.told().get(id ?? '')?.state, (await other.states()).get(id ?? '')],
+          async () => [other.told().get(id)?.state, (await other.states()).get(id)],
           (states) => states.every((state) => state === 'DISCONNECTED'),
           5_000,
         )
       }
-      expect(await order('connectInstance')).toMatch(/^CONNECT/)
+      expect(await order(cluster, node, 'connectInstance', id)).toMatch(/^CONNECT/)
     }
     await cluster.comesToRest()
     expect(await cluster.wrongs()).toEqual([])
+  })
+
+  test('forget the credentials of what was logged out through any of them, and of nothing else', async () => {
+    const cluster = await startClusterForTest({ sessions: 6 })
+    const { a } = cluster.nodes
+    await cluster.comesToRest()
+    const owners = await cluster.owners()
+    const id = cluster.ids.find((one) => owners.get(one) !== a.name) ?? ''
+    expect(await order(cluster, a, 'logoutInstance', id)).toBe('LOGGED_OUT')
+    expect(await cluster.wrongs(new Set([id]))).toEqual([])
+    expect(await cluster.wrongs()).toEqual([
+      `${owners.get(id)} deleted the credentials of ${id}, which was not logged out`,
+    ])
   })
 
   test('take over from one that is killed, and say in the meantime that its sessions are not connected', async () => {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Client } from 'pg'
 import { onTestFinished } from 'vitest'
-import { findProgram, freePort, hasProgram, type OwnServer, startOwnServer } from './own-server.ts'
+import { freePort } from './free-port.ts'
+import { findProgram, hasProgram, type OwnServer, startOwnServer } from './own-server.ts'
 
 /** Debian and its kin keep the server's programs out of PATH, one folder a version. */
 const DEBIAN_FOLDER = '/usr/lib/postgresql'

@@ -4,7 +4,8 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { findProgram, freePort, hasProgram, type OwnServer, startOwnServer } from './own-server.ts'
+import { freePort } from './free-port.ts'
+import { findProgram, hasProgram, type OwnServer, startOwnServer } from './own-server.ts'
 
 const program = findProgram(['valkey-server', 'redis-server'])
 

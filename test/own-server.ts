@@ -1,6 +1,4 @@
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
-import { once } from 'node:events'
 import { delimiter, join } from 'node:path'
 import { type Child, type ProcessOptions, startChild } from './child.ts'
 
@@ -35,16 +33,6 @@ type Recipe = {
 
 const STARTS_WITHIN_MS = 30_000
 const LOOK_AGAIN_MS = 50
-
-/** A port that nobody listens on. Somebody may take it before it is used: rare, and told by the server that is started. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 export async function startOwnServer(recipe: Recipe): Promise<OwnServer> {
   let child: Child | null = null

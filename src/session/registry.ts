@@ -412,6 +412,8 @@ export class SessionRegistry {
     const session = new Session(this.#services, instance, epoch)
     this.#sessions.set(instance.id, session)
     this.#handovers?.noteArrival(session)
+    // Its epoch is news, also where nothing else changes.
+    this.#remote?.tell({ kind: 'changed', instance })
     return session
   }
 
