@@ -10,6 +10,7 @@ import { MergedTicks } from './connection/merged-ticks.ts'
 import { openDatabase } from './db/database.ts'
 import type { DB } from './db/types.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
+import { listInstances } from './instance/queries.ts'
 import type { Logger } from './logger.ts'
 import { Metrics } from './metrics.ts'
 import { serveMetrics } from './metrics-server.ts'
@@ -41,7 +42,7 @@ export type Gateway = {
 }
 
 /** What tests look at, and what they shorten. */
-type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimings }
+export type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimings; calmMs?: number }
 
 type Closer = () => Promise<void>
 
@@ -49,7 +50,7 @@ type Closer = () => Promise<void>
 export async function startGateway(
   config: Config,
   logger: Logger,
-  { onStatement, timings }: Instruments = {},
+  { onStatement, timings, calmMs }: Instruments = {},
 ): Promise<Gateway> {
   // Closed in this order; what depends on nothing else is closed at once, since a stop has ten seconds for everything.
   const front: Closer[] = []
@@ -81,6 +82,8 @@ export async function startGateway(
       sealer,
       logger,
       timings,
+      calmMs,
+      remote: cluster,
       nodeId: cluster?.nodeId ?? null,
       address: cluster?.address ?? null,
     })
@@ -114,7 +117,7 @@ export async function startGateway(
 
     const connectionTicks = new MergedTicks(sessions.connectionTicks)
     const connectionLogs = new ConnectionLogs(connectionTicks, (instance) => sessions.statusOf(instance))
-    if (cluster) join(cluster, sessions, db, () => connectionLogs.repeat())
+    if (cluster) join(cluster, sessions, db, connectionLogs)
     const services: Services = {
       config,
       db,
@@ -160,7 +163,7 @@ async function openCluster(config: Config, redisUrl: string, logger: Logger): Pr
   return Loaded.open({ ...config, redisUrl, encryptionKey: loadEncryptionKey(config), logger })
 }
 
-function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, onDelayChange: () => void): void {
+function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, logs: ConnectionLogs): void {
   const { peers } = sessions
   if (!peers) return
   cluster.join({
@@ -173,11 +176,11 @@ function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, onDel
     perform: (instance, order) => sessions.obey(instance, order),
     take: () => sessions.take(),
     readOwners: (accountIds) => ownersIn(db, accountIds),
+    findMissed: (accountId) => logs.compare(accountId, () => listInstances(db, { kind: 'account', accountId })),
     connectionTicks: sessions.connectionTicks,
     pairingSteps: sessions.pairingSteps,
-    onDelayChange,
+    onDelayChange: () => logs.repeat(),
   })
-  sessions.reach(cluster)
 }
 
 /** Beside PostgreSQL commands can do without the gateway, so that a folder which cannot be written is no reason to end. */

@@ -4,6 +4,7 @@ import { Announcements, type SessionHere } from '../src/cluster/announcements.ts
 import type { NodeRef } from '../src/cluster/node.ts'
 import type { Announcement } from '../src/cluster/wire.ts'
 import { reasonOf } from '../src/connection/reasons.ts'
+import { lastSequenceOf } from '../src/connection/sequence.ts'
 import type { Instance } from '../src/instance/queries.ts'
 import type { PairingStep } from '../src/pairing/step.ts'
 
@@ -92,18 +93,58 @@ describe('announcements', () => {
     expect(node.sent).toEqual([])
   })
 
-  test('tell of a session that has left this node what it was last', () => {
+  test('tell of a session that has left this node what it was last, as the end of its epoch', () => {
     const session = sessionOf(5)
     node.changes(session)
     node.announcements.noteReleased(session.instance, session.status)
     passWindow()
-    expect(node.sent).toMatchObject([{ told: [{ status: { sequence: 5 } }] }])
+    expect(node.sent).toMatchObject([{ told: [{ status: { sequence: lastSequenceOf(0) } }] }])
+  })
+
+  test('tell of a session that has left this node the outcome of its pairing, and nothing that it offered', () => {
+    const [first, second] = [sessionOf(), sessionOf()]
+    node.announcements.noteStep(first.instance, qr)
+    node.announcements.noteReleased(first.instance, first.status)
+    node.announcements.noteStep(second.instance, failed)
+    node.announcements.noteReleased(second.instance, second.status)
+    passWindow()
+    expect(node.sent[0]?.told.map(({ step }) => step?.step ?? null)).toEqual([null, failed])
   })
 
   test('that wait are made when the node ends', () => {
     node.changes(node.runs(sessionOf()))
     node.announcements.close()
     expect(node.sent).toHaveLength(1)
+  })
+})
+
+describe('accounts without a session here', () => {
+  const pass = () => node.announcements.noteTick({ kind: 'added', instance: sessionOf().instance })
+  const HOUR = 60 * 60_000
+
+  test('are forgotten after a while, and begin with a number that nobody has taken for known', () => {
+    pass()
+    pass()
+    passWindow()
+    vi.advanceTimersByTime(HOUR)
+    expect(node.asked(null)).toMatchObject({ number: 0, told: [] })
+    pass()
+    passWindow()
+    expect(node.sent.at(-1)).toMatchObject({ before: 2, number: 3 })
+    expect(node.asked(2)).toMatchObject({ number: 3, passings: [{ number: 3 }], isCut: false })
+    expect(node.asked(1)).toMatchObject({ isCut: true })
+  })
+
+  test('are kept while they change, and those with a session always', () => {
+    for (let minutes = 0; minutes < 60; minutes++) {
+      pass()
+      vi.advanceTimersByTime(60_000)
+    }
+    expect(node.asked(null)?.number).toBe(60)
+    node.changes(node.runs(sessionOf()))
+    passWindow()
+    vi.advanceTimersByTime(HOUR)
+    expect(node.asked(null)?.number).toBe(61)
   })
 })
 
@@ -124,6 +165,15 @@ describe('whoever asks a node', () => {
     node.announcements.noteTick({ kind: 'added', instance: second.instance })
     expect(node.asked(1)).toMatchObject({ passings: [{ number: 2, tick: { instance: second.instance } }] })
     expect(node.asked(null)).toMatchObject({ passings: [] })
+  })
+
+  test('is told when comings and goings that were missed are not kept any more', () => {
+    for (let count = 0; count < 201; count++) {
+      node.announcements.noteTick({ kind: 'added', instance: sessionOf().instance })
+    }
+    expect(node.asked(0)?.isCut).toBe(true)
+    expect(node.asked(1)?.isCut).toBe(false)
+    expect(node.asked(1)?.passings).toHaveLength(200)
   })
 
   test('is told the step of a pairing as long as it is offered, and its outcome for a while', () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { ConnectionLog } from '../src/connection/log.ts'
+import { ConnectionLogs } from '../src/connection/logs.ts'
 import { MergedTicks } from '../src/connection/merged-ticks.ts'
 import { statusAtRest } from '../src/connection/rest.ts'
 import type { ConnectionStatus } from '../src/connection/state.ts'
@@ -321,6 +322,33 @@ describe('merging', () => {
     }
     expect(all.topics.size).toBe(1)
     finish(all)
+  })
+})
+
+describe('the logs compared with the rows', () => {
+  test('find what there is, what was told and is gone, and nothing of other accounts', async () => {
+    const { statusOf, tick } = world()
+    const topics = new Topics<ConnectionTick>()
+    const logs = new ConnectionLogs(new MergedTicks(topics), statusOf)
+    const { reader, close } = logs.read({ kind: 'account', accountId: 'account' }, 'all', () => {})
+    const elsewhere = logs.read({ kind: 'account', accountId: 'other' }, 'all', () => {})
+    reader.begin([instanceOf('a'), instanceOf('b')])
+    elsewhere.reader.begin([{ ...instanceOf('z'), accountId: 'other' }])
+    const drain = (): string[] => {
+      const event = reader.take()
+      return event ? [`${event.kind} ${event.instance.id}`, ...drain()] : []
+    }
+    drain()
+    elsewhere.reader.take()
+    const readRows = async () => {
+      // Came while the rows were read, and is not missed.
+      topics.publish('account', tick('added', 'd'))
+      return [instanceOf('b'), instanceOf('c')]
+    }
+    for (const found of await logs.compare('account', readRows)) topics.publish('account', found)
+    expect(drain()).toEqual(['added d', 'added c', 'removed a'])
+    close()
+    elsewhere.close()
   })
 })
 

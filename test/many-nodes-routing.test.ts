@@ -143,6 +143,20 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
     await expect(order(other, 'reconnectInstance', id)).rejects.toMatchObject({ code: 'CONFLICT' })
   })
 
+  test('a command that finds nothing to change gives the session an owner, and the other node says the same as that one', async () => {
+    const { id } = await createInstance()
+    const before = await connectionIn(other, id)
+    await order(owner, 'disconnectInstance', id)
+    const connection = await connectionIn(owner, id)
+    expect(connection.sequence).toBeGreaterThan(before.sequence)
+    expect(
+      await until(
+        () => connectionIn(other, id),
+        ({ sequence }) => sequence === connection.sequence,
+      ),
+    ).toEqual(connection)
+  })
+
   test('an instance that is deleted through the other node is gone on the owner, with its link', async () => {
     const { id, phone } = await linkOnOwner()
     const connections = readSse(owner, account.token, CONNECTIONS)

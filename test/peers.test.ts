@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import type { networkInterfaces } from 'node:os'
+import { pino } from 'pino'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { listenForPeers, type PeerHandlers } from '../src/cluster/peer-server.ts'
 import { createPeerClient } from '../src/cluster/peers.ts'
 import { clusterSecretsOf } from '../src/cluster/secrets.ts'
@@ -10,6 +12,12 @@ import { GatewayError } from '../src/errors.ts'
 import type { Instance } from '../src/instance/queries.ts'
 import { NotOwner } from '../src/session/remote.ts'
 import { silentLogger } from './silent-logger.ts'
+
+const machine = vi.hoisted(() => ({ more: {} as ReturnType<typeof networkInterfaces> }))
+vi.mock('node:os', async (original) => {
+  const os = await original<typeof import('node:os')>()
+  return { ...os, networkInterfaces: () => ({ ...os.networkInterfaces(), ...machine.more }) }
+})
 
 const [KEY, OTHER_KEY] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
 const bearersOf = (current: Buffer, previous: Buffer | null = null) => clusterSecretsOf({ current, previous }).bearers
@@ -119,6 +127,40 @@ describe('a node that is asked by another', () => {
     const order = { kind: 'explode' } as never
     await expect(client.command(node, { instance, order })).rejects.toMatchObject({ code: 'INTERNAL_SERVER_ERROR' })
     expect(isAsked).toBe(false)
+  })
+})
+
+describe('a node that listens for the others', () => {
+  const warningsOf = async (host: string, address: string) => {
+    machine.more = { wan: [{ address, family: address.includes(':') ? 'IPv6' : 'IPv4', internal: false } as never] }
+    onTestFinished(() => void (machine.more = {}))
+    const lines: string[] = []
+    const server = await listenForPeers(
+      { states: () => TRUTH, command: async () => ({ from: NODE, instance, told: null }), take: async () => {} },
+      {
+        nodeId: NODE.id,
+        address: { host, port: 0 },
+        bearers: [],
+        logger: pino({}, { write: (line) => lines.push(line) }),
+      },
+    )
+    onTestFinished(() => server.close())
+    return lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 40)
+  }
+
+  test.each(['8.8.8.8', '2606:4700::1'])(
+    'on all addresses of a machine warns once when one is public: %s',
+    async (address) => {
+      expect(await warningsOf('node-1', address)).toMatchObject([{ addresses: [address] }])
+    },
+  )
+
+  test.each([
+    ['node-1', '10.0.0.5'],
+    ['node-1', 'fe80::1'],
+    ['127.0.0.1', '8.8.8.8'],
+  ])('where no public address is bound does not warn: at %s beside %s', async (host, address) => {
+    expect(await warningsOf(host, address)).toEqual([])
   })
 })
 

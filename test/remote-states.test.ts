@@ -6,7 +6,7 @@ import { RemoteStates } from '../src/cluster/remote-states.ts'
 import type { AccountStates, Announcement, StatesRequest, Told } from '../src/cluster/wire.ts'
 import { reasonOf } from '../src/connection/reasons.ts'
 import type { ConnectionState, ConnectionStatus } from '../src/connection/state.ts'
-import type { ConnectionTick } from '../src/connection/tick.ts'
+import type { ConnectionTick, PassingTick } from '../src/connection/tick.ts'
 import { Topics } from '../src/events.ts'
 import type { Instance } from '../src/instance/queries.ts'
 import type { PairingStep } from '../src/pairing/step.ts'
@@ -64,6 +64,9 @@ function createScene() {
   const mute = new Set<string>()
   const subscribed = new Set<string>()
   const owners: Ownership[] = []
+  const database = { isAway: false }
+  /** What a look at the rows finds. */
+  const missed: PassingTick[] = []
   const here = new Set<string>()
   const delays: boolean[] = []
   const known = { promise: Promise.resolve() }
@@ -101,7 +104,14 @@ function createScene() {
       )
       return { from: { id: peer.id, epoch: peer.epoch, isBusUp: !mute.has(peer.id) }, accounts }
     },
-    readOwners: async () => owners,
+    readOwners: async () => {
+      if (database.isAway) throw new Error('away')
+      return owners.map((owner) => ({ ...owner }))
+    },
+    findMissed: async () => {
+      if (database.isAway) throw new Error('away')
+      return missed
+    },
     isHere: (id) => here.has(id),
     connectionTicks,
     pairingSteps,
@@ -121,6 +131,8 @@ function createScene() {
     mute,
     subscribed,
     owners,
+    database,
+    missed,
     here,
     delays,
     known,
@@ -314,6 +326,12 @@ describe('a node that is gone', () => {
     expect(scene.states.statusOf(instance)?.state).toBe('disconnected')
   })
 
+  test('and comes back under the same name is asked for everything', async () => {
+    const anew = scene.join(peerOf(6, peer.id))
+    await settle()
+    expect(scene.asked.at(-1)).toMatchObject({ peer: anew.id, request: { accounts: { [ACCOUNT]: null } } })
+  })
+
   test('is followed by the next owner, whose epoch is higher', () => {
     const next = scene.join(peerOf(5))
     announce(1, [told(instance, statusOf('connecting', 4 * EPOCH))], next)
@@ -324,6 +342,131 @@ describe('a node that is gone', () => {
     const anew = scene.join(peerOf(6, peer.id))
     announce(9, [told(instance, statusOf('connecting', 6 * EPOCH))], anew)
     expect(scene.states.statusOf(instance)?.state).toBe('connecting')
+  })
+})
+
+describe('instances that came or went unheard', () => {
+  const added = () => ({ kind: 'added', instance }) as const
+  const removed = () => ({ kind: 'removed', instance, last: statusOf('disconnected', 3 * EPOCH + 9) }) as const
+  beforeEach(async () => {
+    await scene.states.prepare(ACCOUNT)
+    scene.missed.push(added())
+  })
+
+  test('are found in the rows when a node does not have them any more', async () => {
+    scene.listen()
+    scene.holds(peer, 300, [], { isCut: true })
+    await scene.states.look()
+    await settle()
+    expect(scene.ticks).toEqual([added()])
+    await scene.states.look()
+    await settle()
+    expect(scene.ticks).toHaveLength(1)
+  })
+
+  test('are found in the rows when a node has told something before it was known', async () => {
+    scene.listen()
+    const next = peerOf(4)
+    scene.holds(next, 7, [])
+    scene.join(next)
+    await settle()
+    expect(scene.ticks).toEqual([added()])
+  })
+
+  test('are found in the rows when the node that knew of them is gone', async () => {
+    scene.listen()
+    scene.die(peer)
+    await settle()
+    expect(scene.ticks).toEqual([added()])
+  })
+
+  test('are found later when the database is away', async () => {
+    scene.listen()
+    scene.database.isAway = true
+    scene.die(peer)
+    await settle()
+    expect(scene.ticks).toEqual([])
+    scene.database.isAway = false
+    await scene.states.look()
+    await settle()
+    expect(scene.ticks).toEqual([added()])
+  })
+
+  test('are not looked for where nobody listens', async () => {
+    scene.die(peer)
+    await settle()
+    scene.listen()
+    await scene.states.look()
+    await settle()
+    expect(scene.ticks).toEqual([])
+  })
+
+  test('and were deleted are not told of again, whoever still has them', async () => {
+    scene.listen()
+    scene.missed.splice(0, 1, added())
+    scene.tell({ from: peer, before: 0, number: 1, told: [], passings: [{ number: 1, tick: removed() }] })
+    announce(2, [told(instance, statusOf('connected', 3 * EPOCH + 11))])
+    scene.die(peer)
+    await settle()
+    expect(scene.ticks).toEqual([removed()])
+    expect(scene.states.statusOf(instance)?.state).toBe('disconnected')
+  })
+})
+
+describe('sessions at rest', () => {
+  const last = (epoch: number) => (epoch + 1) * EPOCH - 1
+
+  test('keep their state when their node is gone, under the sequence that a node says which has just looked', async () => {
+    scene.holds(peer, 4, [told(instance, statusOf('loggedout', 3 * EPOCH + 2))])
+    await scene.states.prepare(ACCOUNT)
+    scene.listen()
+    scene.die(peer)
+    expect(scene.states.statusOf(instance)).toMatchObject({ state: 'loggedout', sequence: last(3) })
+    expect(scene.ticks).toHaveLength(1)
+  })
+
+  test('keep their state when they leave this node, under the last sequence of their epoch', async () => {
+    await scene.states.prepare(ACCOUNT)
+    scene.states.noteReleased({ id: 'self', epoch: 2 }, instance, statusOf('loggedout', 2 * EPOCH + 8))
+    expect(scene.states.statusOf(instance)).toMatchObject({ state: 'loggedout', sequence: last(2) })
+  })
+
+  test('whose node was not reached before it was gone are counted by the epoch that it had', async () => {
+    scene.owners.push({ instanceId: instance.id, epoch: 3, node: peer })
+    scene.silent.add(peer.id)
+    await scene.states.prepare(ACCOUNT)
+    expect(scene.states.statusOf(instance)?.sequence).toBe(3 * EPOCH)
+    scene.die(peer)
+    expect(scene.states.statusOf(instance)?.sequence).toBe(last(3))
+  })
+
+  test.each([true, false])(
+    'that a node claimed and never told of are looked up when it is gone (told of before: %s)',
+    async (isTold) => {
+      const ownership = { instanceId: instance.id, epoch: 3, node: peer as PeerNode | null }
+      scene.owners.push(ownership)
+      if (isTold) scene.holds(peer, 4, [told(instance, statusOf('loggedout', 3 * EPOCH + 2))])
+      await scene.states.prepare(ACCOUNT)
+      scene.listen()
+      Object.assign(ownership, { epoch: 8, node: null })
+      scene.die(scene.join(peerOf(8)))
+      await settle()
+      expect(scene.states.statusOf(instance)?.sequence).toBe(last(8))
+      if (isTold) expect(scene.ticks).toHaveLength(1)
+    },
+  )
+
+  test('are looked up later when the database is away', async () => {
+    scene.owners.push({ instanceId: instance.id, epoch: 3, node: null })
+    await scene.states.prepare(ACCOUNT)
+    scene.owners.splice(0, 1, { instanceId: instance.id, epoch: 8, node: null })
+    scene.database.isAway = true
+    scene.die(scene.join(peerOf(8)))
+    await settle()
+    scene.database.isAway = false
+    await scene.states.look()
+    await settle()
+    expect(scene.states.statusOf(instance)?.sequence).toBe(last(8))
   })
 })
 
@@ -385,6 +528,40 @@ describe('a node that is there and cannot be asked', () => {
     expect(scene.states.statusOf(instance)?.state).toBe('connected')
     await scene.states.look()
     expect(scene.delays).toEqual([])
+  })
+
+  test('is asked again by the first request also when another one comes with it', async () => {
+    scene.silent.add(peer.id)
+    await scene.states.prepare(ACCOUNT)
+    scene.pass(6 * 60_000)
+    await scene.states.look()
+    scene.silent.clear()
+    scene.holds(peer, 4, [told(instance, statusOf('connected', 3 * EPOCH + 2))])
+    scene.asked.length = 0
+    const another = randomUUID()
+    await Promise.all([scene.states.prepare(ACCOUNT), scene.states.prepare(another)])
+    expect(scene.states.statusOf(instance)?.state).toBe('connected')
+    expect(scene.asked.flatMap(({ request }) => Object.keys(request.accounts))).toEqual([ACCOUNT, another])
+  })
+
+  test('and announces a change is believed for 10 s in what it has said, and in nothing else', async () => {
+    const other = instanceOf()
+    scene.holds(
+      peer,
+      4,
+      [instance, other].map((one) => told(one, statusOf('connected', 3 * EPOCH + 2))),
+    )
+    await scene.states.prepare(ACCOUNT)
+    scene.silent.add(peer.id)
+    scene.pass(10_500)
+    announce(5, [told(instance, statusOf('connected', 3 * EPOCH + 4))])
+    const states = () => [instance, other].map((one) => scene.states.statusOf(one)?.state)
+    await scene.states.look()
+    expect(states()).toEqual(['connected', 'disconnected'])
+    scene.pass(9_000)
+    expect(states()).toEqual(['connected', 'disconnected'])
+    scene.pass(1_500)
+    expect(states()).toEqual(['disconnected', 'disconnected'])
   })
 
   test('before anybody has asked for anything, is not told to be heard again', async () => {

@@ -1,3 +1,4 @@
+import { epochOf, lastSequenceOf } from '../connection/sequence.ts'
 import type { ConnectionStatus } from '../connection/state.ts'
 import type { ConnectionTick } from '../connection/tick.ts'
 import type { Instance } from '../instance/queries.ts'
@@ -12,15 +13,21 @@ const WINDOW_MS = 5
 /** Comings and goings that are kept for those who missed their announcement. */
 const MAX_PASSINGS = 200
 const KEEP_OUTCOME_MS = 60_000
+/** An account without a session here is forgotten when nothing has happened to it between two sweeps. */
+const SWEEP_MS = 10 * 60_000
 
 type Account = {
   /** What was noted of it so far. */
   number: number
   /** What was announced of it so far. */
   announced: number
+  /** What was noted of it up to the last sweep. */
+  swept: number
   /** What a session was when it left; null: what it is when it is told. */
   changed: Map<string, Told | null>
   passings: Passing[]
+  /** The last of those that are not kept any more. */
+  cutAt: number
   unannounced: Passing[]
   timer: NodeJS.Timeout | undefined
 }
@@ -51,9 +58,13 @@ export class Announcements {
   readonly #accounts = new Map<string, Account>()
   readonly #steps = new Map<string, NumberedStep>()
   readonly #forgetting = new Set<NodeJS.Timeout>()
+  readonly #sweeping: NodeJS.Timeout
+  /** The highest number of an account that was forgotten: others may still know it by that. */
+  #forgottenUpTo = 0
 
   constructor(services: AnnouncementServices) {
     this.#services = services
+    this.#sweeping = setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }
 
   noteTick(tick: ConnectionTick): void {
@@ -66,7 +77,7 @@ export class Announcements {
     const passing = { number: account.number, tick }
     account.unannounced.push(passing)
     account.passings.push(passing)
-    if (account.passings.length > MAX_PASSINGS) account.passings.shift()
+    if (account.passings.length > MAX_PASSINGS) account.cutAt = account.passings.shift()?.number ?? 0
     if (tick.kind === 'removed') this.#steps.delete(id)
   }
 
@@ -84,10 +95,14 @@ export class Announcements {
     this.#forgetting.add(timer)
   }
 
-  /** A session has left this node, and cannot be asked any more when that is told. */
+  /** A session has left this node, and cannot be asked any more when that is told: its epoch is over. */
   noteReleased(instance: Instance, status: ConnectionStatus): void {
     const account = this.#count(instance.accountId)
-    account.changed.set(instance.id, { instance, status, step: this.#steps.get(instance.id) ?? null })
+    const last = this.#steps.get(instance.id)
+    const step = last && isOutcome(last.step) ? last : null
+    if (!step) this.#steps.delete(instance.id)
+    const ended = { ...status, sequence: lastSequenceOf(epochOf(status.sequence)) }
+    account.changed.set(instance.id, { instance, status: ended, step })
   }
 
   /** The truth about some accounts: in full where something has changed since the number that is known. */
@@ -96,14 +111,14 @@ export class Announcements {
     observed = false,
   }: Pick<StatesRequest, 'accounts' | 'observed'>): Record<string, AccountStates> {
     const asked = Object.entries(accounts).map(([accountId, known]) => {
-      const { number = 0, passings = [] } = this.#accounts.get(accountId) ?? {}
-      return { accountId, known, number, passings }
+      const { number = 0, passings = [], cutAt = 0 } = this.#accounts.get(accountId) ?? {}
+      return { accountId, known, number, passings, cutAt }
     })
     const wanted = asked.filter(({ known, number }) => observed || known !== number)
     const listed = this.#services.sessions.list(new Set(wanted.map(({ accountId }) => accountId)))
     const byAccount = groupBy(listed, accountIdOf)
     const states: Record<string, AccountStates> = {}
-    for (const { accountId, known, number, passings } of asked) {
+    for (const { accountId, known, number, passings, cutAt } of asked) {
       const sessions = byAccount.get(accountId) ?? []
       states[accountId] =
         known === number
@@ -112,6 +127,7 @@ export class Announcements {
               number,
               told: sessions.map((session) => this.#withStep(session)),
               passings: known === null ? [] : passings.filter((passing) => passing.number > known),
+              isCut: known !== null && known < cutAt,
             }
     }
     return states
@@ -131,14 +147,30 @@ export class Announcements {
       this.#announce(accountId, account)
     }
     for (const timer of this.#forgetting) clearTimeout(timer)
+    clearInterval(this.#sweeping)
+  }
+
+  #sweep(): void {
+    const idle = new Set<string>()
+    for (const [accountId, account] of this.#accounts) {
+      if (account.number === account.swept) idle.add(accountId)
+      account.swept = account.number
+    }
+    for (const { instance } of this.#services.sessions.list(idle)) idle.delete(instance.accountId)
+    for (const accountId of idle) {
+      this.#forgottenUpTo = Math.max(this.#forgottenUpTo, this.#accounts.get(accountId)?.number ?? 0)
+      this.#accounts.delete(accountId)
+    }
   }
 
   #count(accountId: string): Account {
     const account = this.#accounts.get(accountId) ?? {
-      number: 0,
-      announced: 0,
+      number: this.#forgottenUpTo,
+      announced: this.#forgottenUpTo,
+      swept: 0,
       changed: new Map(),
       passings: [],
+      cutAt: this.#forgottenUpTo,
       unannounced: [],
       timer: undefined,
     }

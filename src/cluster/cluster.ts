@@ -11,7 +11,7 @@ import { type Bus, openRedisBus } from './bus.ts'
 import type { NodeRef, Ownership, Peers } from './node.ts'
 import { listenForPeers, type PeerServer } from './peer-server.ts'
 import { createPeerClient, type PeerAddress, type PeerClient } from './peers.ts'
-import { RemoteStates } from './remote-states.ts'
+import { RemoteStates, type RemoteStatesServices } from './remote-states.ts'
 import { clusterSecretsOf } from './secrets.ts'
 
 /** What the other nodes get to see of this node's sessions, and what they may ask of them. */
@@ -28,6 +28,7 @@ export type OwnSessions = SessionsHere & {
   /** Whether it runs the session of an instance itself. */
   runs(instanceId: string): boolean
   readOwners(accountIds: readonly string[]): Promise<Ownership[]>
+  findMissed: RemoteStatesServices['findMissed']
   connectionTicks: Topics<ConnectionTick>
   pairingSteps: Topics<PairingStep>
   /** Streams have begun to be delayed, or are not any more. */
@@ -126,6 +127,7 @@ export class Cluster implements RemoteSessions {
       peers: own.peers,
       readStates: (peer, request) => this.#client.readStates(peer, request),
       readOwners: (accountIds) => own.readOwners(accountIds),
+      findMissed: (accountId) => own.findMissed(accountId),
       isHere: (instanceId) => own.runs(instanceId),
       connectionTicks: own.connectionTicks,
       pairingSteps: own.pairingSteps,

@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { isPublicHost } from '../address-guard.ts'
 import { presentFailure } from '../failure.ts'
 import { readJsonBody } from '../http/body.ts'
 import { prepareDrain } from '../http/drain.ts'
@@ -100,6 +101,9 @@ export async function listenForPeers(
   )
   const drain = prepareDrain(server, DRAIN_MS)
   const host = address?.host ?? firstAddress()
+  const here = addressesHere().map((found) => found.address)
+  // It may be one by which only the others know this machine: it listens on all of its addresses then.
+  const bound = here.includes(host) ? host : undefined
   await new Promise<void>((resolve, reject) => {
     const fail = (error: Error) =>
       reject(
@@ -110,13 +114,18 @@ export async function listenForPeers(
           },
         ),
       )
-    // It may be one by which only the others know this machine: it listens on all of its addresses then.
-    const bound = addressesHere().some(({ address: here }) => here === host) ? host : undefined
     server.once('error', fail).listen(address?.port ?? 0, bound, () => {
       server.off('error', fail)
       resolve()
     })
   })
+  const addresses = (bound === undefined ? here : [bound]).filter(isPublicHost)
+  if (addresses.length > 0) {
+    logger.warn(
+      { addresses },
+      'this node listens for the others on a public address, without encryption: set NODE_ADDRESS to one of a private network',
+    )
+  }
   const { port } = server.address() as AddressInfo
   return {
     address: `${host.includes(':') ? `[${host}]` : host}:${port}`,

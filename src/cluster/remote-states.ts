@@ -2,7 +2,7 @@ import { reasonOf } from '../connection/reasons.ts'
 import { statusAtRest } from '../connection/rest.ts'
 import { doubtOf, epochOf, lastSequenceOf, sequenceOf } from '../connection/sequence.ts'
 import type { ConnectionStatus } from '../connection/state.ts'
-import type { ConnectionTick } from '../connection/tick.ts'
+import type { ConnectionTick, PassingTick } from '../connection/tick.ts'
 import type { Topics } from '../events.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { Logger } from '../logger.ts'
@@ -29,6 +29,8 @@ const LOOKS_PER_OBSERVATION = 8
 const PEERS_KNOWN_MS = 5_000
 const ACCOUNTS_PER_READING = 500
 const DOUBTS_PER_READING = 5_000
+/** A deleted instance may be told of for as long by an owner who has not heard of it yet. */
+const FORGOTTEN_MS = 60_000
 /** Burials that are remembered, so that what a dead node has sent last is not taken for news. */
 const MAX_BURIED = 1_000
 
@@ -43,6 +45,11 @@ export type RemoteStatesServices = {
   readStates(peer: PeerNode, request: StatesRequest): Promise<StatesAnswer>
   /** @throws when the database is away */
   readOwners(accountIds: readonly string[]): Promise<Ownership[]>
+  /**
+   * Compares what streams were told of an account with its rows; returns the comings and goings that they may have missed.
+   * @throws when the database is away
+   */
+  findMissed(accountId: string): Promise<PassingTick[]>
   /** Whether this node runs the session itself, and knows better. */
   isHere(instanceId: string): boolean
   connectionTicks: Topics<ConnectionTick>
@@ -64,7 +71,7 @@ type Account = {
   /** By node id: up to which number its announcements are known. */
   numbers: Map<string, number>
   instanceIds: Set<string>
-  /** By instance: the epoch that the database had for it when the account was looked at first, and whether anybody owned it. */
+  /** By instance: its epoch as the database had it when it was asked last, and whether anybody owned it. */
   owners: Map<string, Ownership>
   askedAt: number
   /** Resolves when it has been read once. */
@@ -95,6 +102,11 @@ export class RemoteStates {
   readonly #accounts = new Map<string, Account>()
   readonly #contacts = new Map<string, Contact>()
   readonly #buried = new Set<string>()
+  /** By instance that was deleted: when that was heard. */
+  readonly #forgotten = new Map<string, number>()
+  /** Accounts whose rows have still to be read again, because the database was away. */
+  readonly #unread = new Set<string>()
+  readonly #readingRows = new CoalescedReading((accountIds) => this.#readRows(accountIds))
   readonly #startedAt = new Date()
   readonly #stopListening: () => void
   readonly #looking: NodeJS.Timeout
@@ -145,7 +157,8 @@ export class RemoteStates {
     const account = this.#accounts.get(instance.accountId)
     if (!account || account.opening) return null
     const { epoch = 0, node = null } = account.owners.get(instance.id) ?? {}
-    const status = statusAtRest(instance, this.#startedAt, node ? sequenceOf(epoch, 0) : lastSequenceOf(epoch))
+    const isOwned = node !== null && !this.#isBuried(node)
+    const status = statusAtRest(instance, this.#startedAt, isOwned ? sequenceOf(epoch, 0) : lastSequenceOf(epoch))
     return status.reason?.code === 'UNKNOWN' ? { ...status, reason: reasonOf('HANDOVER') } : status
   }
 
@@ -191,6 +204,7 @@ export class RemoteStates {
     this.#entries.delete(id)
     account?.instanceIds.delete(id)
     account?.owners.delete(id)
+    this.#forgotten.set(id, this.#now())
   }
 
   /** Asks all peers what was missed, and forgets what nobody asks for. */
@@ -199,8 +213,13 @@ export class RemoteStates {
       if (this.#now() - askedAt < FORGET_MS) continue
       if (!this.#services.connectionTicks.isListenedTo(accountId)) this.#unwatch(accountId)
     }
+    for (const [instanceId, at] of this.#forgotten) {
+      if (this.#now() - at < FORGOTTEN_MS) break
+      this.#forgotten.delete(instanceId)
+    }
     this.#looks++
     if (this.#accounts.size === 0) return
+    if (this.#unread.size > 0) void this.#readingRows.ask(this.#unread)
     await this.#readAll()
     this.#noteDoubts()
     this.#noteDelay()
@@ -216,6 +235,7 @@ export class RemoteStates {
   // Accounts.
 
   #open(accountId: string): Promise<void> {
+    const isFirst = !this.#hasOpened()
     const account: Account = {
       numbers: new Map(),
       instanceIds: new Set(),
@@ -235,7 +255,6 @@ export class RemoteStates {
         // Listened to before it is read, so that nothing between is lost.
         await this.#services.bus.subscribe(accountId)
         // As long as nobody asked for anything, nobody has looked who can be reached.
-        const isFirst = this.#accounts.size === 1
         const peers = isFirst ? this.#asked() : this.#reachable()
         await Promise.all([this.#readOwners(accountId, account), ...peers.map((peer) => this.#read(peer, [accountId]))])
         if (isFirst) this.#wasDelayed = this.isDelayed()
@@ -250,9 +269,37 @@ export class RemoteStates {
     return account.opening
   }
 
+  #hasOpened(): boolean {
+    for (const { opening } of this.#accounts.values()) if (!opening) return true
+    return false
+  }
+
   async #readOwners(accountId: string, account: Account): Promise<void> {
-    const owners = await this.#services.readOwners([accountId])
-    for (const owner of owners) account.owners.set(owner.instanceId, owner)
+    for (const owner of await this.#services.readOwners([accountId])) {
+      const { instanceId, epoch, node } = owner
+      if (epoch < (account.owners.get(instanceId)?.epoch ?? 0)) continue
+      account.owners.set(instanceId, owner)
+      if (!node) this.#end(instanceId, epoch)
+    }
+  }
+
+  /** Finds out in the database what was not heard: who owns what, which instances came and which went. */
+  async #readRows(accountIds: ReadonlySet<string>): Promise<void> {
+    for (const accountId of accountIds) {
+      this.#unread.delete(accountId)
+      const account = this.#accounts.get(accountId)
+      if (!account) continue
+      try {
+        await this.#readOwners(accountId, account)
+        if (!this.#services.connectionTicks.isListenedTo(accountId)) continue
+        for (const tick of await this.#services.findMissed(accountId)) {
+          if (!this.#forgotten.has(tick.instance.id)) this.#pass(tick)
+        }
+      } catch (error) {
+        this.#unread.add(accountId)
+        this.#services.logger.debug({ err: error }, 'the rows of an account could not be read yet')
+      }
+    }
   }
 
   #unwatch(accountId: string): void {
@@ -277,9 +324,9 @@ export class RemoteStates {
 
   /** Takes one session as a node tells of it, if that is news. */
   #take(node: NodeRef, told: Told, heardAt: number, known?: number): void {
-    if (this.#isBuried(node)) return
-    const contact = this.#contact(node)
     const { instance, status } = told
+    if (this.#isBuried(node) || this.#forgotten.has(instance.id)) return
+    const contact = this.#contact(node)
     const before = this.#entries.get(instance.id)
     const rise = before ? status.sequence - before.told.status.sequence : 1
     if (rise < 0) return
@@ -302,7 +349,7 @@ export class RemoteStates {
   }
 
   /** An instance that came or went; told twice it does no harm. */
-  #pass(tick: Exclude<ConnectionTick, { kind: 'changed' }>): void {
+  #pass(tick: PassingTick): void {
     if (tick.kind === 'removed') this.forget(tick.instance)
     this.#services.connectionTicks.publish(tick.instance.accountId, tick)
   }
@@ -404,10 +451,11 @@ export class RemoteStates {
   }
 
   #adopt({ from, accounts }: StatesAnswer, askedAt: number): void {
-    for (const [accountId, { number, told, passings = [], observed = {} }] of Object.entries(accounts)) {
+    for (const [accountId, { number, told, passings = [], isCut, observed = {} }] of Object.entries(accounts)) {
       const account = this.#accounts.get(accountId)
       if (!account || this.#isBuried(from)) continue
       const known = account.numbers.get(from.id)
+      if (isCut || (known === undefined && number > 0 && !account.opening)) void this.#readingRows.ask([accountId])
       for (const { tick, number: passed } of passings) if (known === undefined || passed > known) this.#pass(tick)
       if (told) {
         for (const session of told) this.#take(from, session, askedAt, known)
@@ -448,21 +496,30 @@ export class RemoteStates {
     for (const [instanceId, entry] of this.#entries) if (isSame(entry.node, node)) this.#end(instanceId)
     const contact = this.#contacts.get(node.id)
     if (contact && isSame(contact.node, node)) this.#contacts.delete(node.id)
+    if (!this.#services.peers.list().some(({ id }) => id === node.id)) {
+      for (const { numbers } of this.#accounts.values()) numbers.delete(node.id)
+    }
+    // It may have done something last, and told nobody.
+    void this.#readingRows.ask(this.#accounts.keys())
   }
 
   #isBuried(node: NodeRef): boolean {
     return this.#buried.has(keyOf(node))
   }
 
-  /** Nobody runs it for the moment. What is told of it by its next owner has a higher epoch. */
-  #end(instanceId: string): void {
+  /**
+   * Nobody runs it for the moment: it is told as the end of its epoch, which is what nodes say that have not heard of it
+   * before. What is told of it by its next owner has a higher epoch.
+   */
+  #end(instanceId: string, epoch?: number): void {
     const entry = this.#entries.get(instanceId)
     if (!entry) return
     const { instance, status, step } = entry.told
-    if (!isLive(status) && !entry.isDoubted) return
-    const last = lastSequenceOf(epochOf(status.sequence))
+    const last = lastSequenceOf(epoch ?? epochOf(status.sequence))
+    if (status.sequence >= last) return
     entry.isDoubted = false
-    this.#say(entry, { instance, status: movedAway(status, last), step: null })
+    const ended = isLive(status) ? movedAway(status, last) : { ...status, sequence: last }
+    this.#say(entry, { instance, status: ended, step: null })
     if (step && !isOutcome(step.step) && !this.#services.isHere(instanceId)) {
       this.#services.pairingSteps.publish(instanceId, { kind: 'failed', reason: reasonOf('HANDOVER') })
     }
@@ -479,17 +536,22 @@ export class RemoteStates {
 
   /** A link is not said to be open on the word of a node that has not been heard for too long. */
   #doubtUnconfirmed(entry: Entry): void {
-    const { node, told } = entry
+    const { node, told, heardAt } = entry
     if (!isLive(told.status)) return
     const contact = this.#contacts.get(node.id)
-    if (contact && !this.#isUnconfirmed(contact)) return
+    // What it has announced itself is as good as an answer.
+    if (contact && !(this.#isUnconfirmed(contact) && this.#isOld(heardAt))) return
     entry.isDoubted = true
     contact?.doubted.add(told.instance.id)
     this.#say(entry, { ...told, status: movedAway(told.status, doubtOf(told.status.sequence)) })
   }
 
   #isUnconfirmed({ confirmedAt }: Contact): boolean {
-    return this.#now() - confirmedAt > DOUBT_MS
+    return this.#isOld(confirmedAt)
+  }
+
+  #isOld(at: number): boolean {
+    return this.#now() - at > DOUBT_MS
   }
 
   #noteDoubts(): void {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { ConnectionStatus } from '../connection/state.ts'
-import type { ConnectionTick } from '../connection/tick.ts'
+import type { PassingTick } from '../connection/tick.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { PairingStep } from '../pairing/step.ts'
 import type { SessionOrder } from '../session/remote.ts'
@@ -13,7 +13,7 @@ export type NumberedStep = { number: number; step: PairingStep }
 export type Told = { instance: Instance; status: ConnectionStatus; step: NumberedStep | null }
 
 /** An instance that came or went, whoever owned its session. */
-export type Passing = { number: number; tick: Exclude<ConnectionTick, { kind: 'changed' }> }
+export type Passing = { number: number; tick: PassingTick }
 
 /**
  * What a node tells all who watch an account. `before` and `number` count what it has told of the account before and
@@ -27,6 +27,8 @@ export type AccountStates = {
   told?: Told[]
   /** Since the number that was asked with. */
   passings?: Passing[]
+  /** Some that went before those are not kept any more. */
+  isCut?: boolean
   /** When each link was heard from last, in ms: it moves without a change. */
   observed?: Record<string, number>
 }

@@ -93,6 +93,11 @@ export class ConnectionLog {
     if (last) this.#append(last.entry)
   }
 
+  /** What is known of the instances that are there. */
+  list(): Entry[] {
+    return [...this.#entries.values()].filter(({ isRemoved }) => !isRemoved)
+  }
+
   isRemoved(id: string): boolean {
     return this.#entries.get(id)?.isRemoved ?? false
   }

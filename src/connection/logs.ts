@@ -5,7 +5,9 @@ import { tenantOf } from '../viewer/viewer.ts'
 import { ConnectionLog } from './log.ts'
 import type { MergedTicks } from './merged-ticks.ts'
 import type { ConnectionReader } from './reader.ts'
+import { statusOfDeleted } from './rest.ts'
 import type { ConnectionStatus } from './state.ts'
+import type { PassingTick } from './tick.ts'
 
 /** A log for each set of instances that anybody follows, while somebody does. */
 export class ConnectionLogs {
@@ -43,6 +45,26 @@ export class ConnectionLogs {
   /** Has every stream tell something, because streams have begun to be delayed, or are not any more. */
   repeat(): void {
     for (const { log } of this.#logs.values()) log.repeat()
+  }
+
+  /**
+   * Compares what was told of an account with its rows. Returns a coming for each row, which is news for those only who
+   * have missed it, and a going for each instance that has none.
+   */
+  async compare(accountId: string, readRows: () => Promise<Instance[]>): Promise<PassingTick[]> {
+    // Before the rows are read: what comes meanwhile is not missed.
+    const entries = [...this.#logs.values()].flatMap(({ log }) => log.list())
+    const told = new Map(entries.map(({ instance, connection }) => [instance.id, { instance, connection }]))
+    const rows = await readRows()
+    for (const { id } of rows) told.delete(id)
+    const gone = [...told.values()].filter(({ instance }) => instance.accountId === accountId)
+    return [
+      ...rows.map((instance): PassingTick => ({ kind: 'added', instance })),
+      ...gone.map(({ instance, connection }): PassingTick => {
+        const last = statusOfDeleted(instance, new Date(), connection.sequence + 2)
+        return { kind: 'removed', instance, last }
+      }),
+    ]
   }
 
   #open(key: string, viewer: Viewer, filter: NameFilter): { log: ConnectionLog; stop: () => void } {
