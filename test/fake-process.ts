@@ -17,6 +17,9 @@ export type FakeProcess = {
   kill(): Promise<void>
 }
 
+/** Longer than any order waits for something to happen. */
+const ANSWERS_WITHIN_MS = 60_000
+
 /** A fake WhatsApp in a process of its own, ended with the test; see standalone.ts for its arguments. */
 export async function startFakeProcessForTest(...args: string[]): Promise<FakeProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'switchboard-fake-'))
