@@ -11,7 +11,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       epoch bigint not null,
       lease_until timestamptz(3) not null,
       address text,
-      capacity integer check (capacity >= 0),
       owned integer not null default 0,
       is_draining boolean not null default false,
       process text,
@@ -46,4 +45,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`
     insert into session_owners (instance_id, epoch)
     select instances.id, registry_epochs.last_value from instances, registry_epochs on conflict do nothing`.execute(db)
+  // Processes of the version before fence by its old name, and know of no owners: they can neither write nor take over.
+  await sql`alter sequence registry_epochs rename to node_epochs`.execute(db)
 }

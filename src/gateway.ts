@@ -42,7 +42,7 @@ export type Gateway = {
 }
 
 /** What tests look at, and what they shorten. */
-type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimings }
+export type Instruments = { onStatement?: (event: LogEvent) => void; timings?: LinkTimings; calmMs?: number }
 
 type Closer = () => Promise<void>
 
@@ -50,7 +50,7 @@ type Closer = () => Promise<void>
 export async function startGateway(
   config: Config,
   logger: Logger,
-  { onStatement, timings }: Instruments = {},
+  { onStatement, timings, calmMs }: Instruments = {},
 ): Promise<Gateway> {
   // Closed in this order; what depends on nothing else is closed at once, since a stop has ten seconds for everything.
   const front: Closer[] = []
@@ -82,6 +82,8 @@ export async function startGateway(
       sealer,
       logger,
       timings,
+      calmMs,
+      remote: cluster,
       nodeId: cluster?.nodeId ?? null,
       address: cluster?.address ?? null,
     })
@@ -179,7 +181,6 @@ function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, logs:
     pairingSteps: sessions.pairingSteps,
     onDelayChange: () => logs.repeat(),
   })
-  sessions.reach(cluster)
 }
 
 /** Beside PostgreSQL commands can do without the gateway, so that a folder which cannot be written is no reason to end. */

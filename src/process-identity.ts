@@ -22,7 +22,8 @@ export function isProcessAlive(identity: string): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
   }
-  return identifyProcess(pid) === identity
+  // One that is there and hidden may well be it.
+  return readIfPresent(`/proc/${pid}/stat`) === null || identifyProcess(pid) === identity
 }
 
 /** The identity of this process for the processes of other machines, too; null where machines cannot be told apart. */

@@ -17,6 +17,9 @@ export type FakeProcess = {
   kill(): Promise<void>
 }
 
+/** Longer than any order waits for something to happen. */
+const ANSWERS_WITHIN_MS = 60_000
+
 /** A fake WhatsApp in a process of its own, ended with the test; see standalone.ts for its arguments. */
 export async function startFakeProcessForTest(...args: string[]): Promise<FakeProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'switchboard-fake-'))
@@ -38,7 +41,11 @@ export async function startFakeProcessForTest(...args: string[]): Promise<FakePr
     },
     kill: child.kill,
     call: async <Result>(operation: Operation, ...args: unknown[]) => {
-      const response = await fetch(controlUrl, { method: 'POST', body: JSON.stringify({ op: operation, args }) })
+      const response = await fetch(controlUrl, {
+        method: 'POST',
+        body: JSON.stringify({ op: operation, args }),
+        signal: AbortSignal.timeout(ANSWERS_WITHIN_MS),
+      })
       const answer = (await response.json()) as { error?: string }
       if (!response.ok) throw new Error(`${operation}: ${answer.error}`)
       return answer as Result

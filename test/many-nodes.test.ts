@@ -17,7 +17,7 @@ async function order({ token }: Cluster, { url }: ClusterNode, field: string, id
   return data[field].instance.connection.state
 }
 
-describe.skipIf(!canCluster)('three nodes', () => {
+describe.skipIf(!canCluster)('three nodes', { timeout: 120_000 }, () => {
   test('share the sessions, and each knows the state of all of them', async () => {
     const cluster = await startClusterForTest()
     await cluster.comesToRest()
@@ -92,7 +92,7 @@ describe.skipIf(!canCluster)('three nodes', () => {
     nodes.a.resume()
     await cluster.comesToRest()
     expect(await cluster.wrongs()).toEqual([])
-  }, 120_000)
+  })
 
   test('are given the sessions of one that is asked to end, at once', async () => {
     const { nodes, ...cluster } = await startClusterForTest()

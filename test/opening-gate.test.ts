@@ -126,6 +126,14 @@ describe('while the event loop is late', () => {
     expect(gate.inside).toBe(8)
   })
 
+  test('one that hangs does not hold up the next one for ever', async () => {
+    const gate = watchGate(8)
+    await gate.stay()
+    const release = blockLoop(250)
+    expect(await gate.visit('next')).toBe(true)
+    release()
+  })
+
   test('one is opened all the same, when nothing is', async () => {
     const gate = watchGate(8)
     const release = blockLoop(250)

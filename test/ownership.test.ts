@@ -7,13 +7,20 @@ import { claimOne, claimWanted, handOver, ownerOf } from '../src/cluster/owners.
 import { type Database, openDatabase } from '../src/db/database.ts'
 import { isUnavailable } from '../src/db/unavailable.ts'
 import { deleteAuthState, writeSealedCreds, writeSealedKeys } from '../src/session/auth-queries.ts'
-import { writeDesiredState, writeLoggedOut, writePaired, writeProfile, writeStopped } from '../src/session/facts.ts'
+import {
+  forgetOutdatedClients,
+  writeDesiredState,
+  writeLoggedOut,
+  writePaired,
+  writeProfile,
+  writeStopped,
+} from '../src/session/facts.ts'
 import { NotOurs, type Owned } from '../src/session/fence.ts'
 import { seed, type SeededAccount } from './seed.ts'
 import { silentLogger } from './silent-logger.ts'
 import { createTestDatabase, hasPostgres } from './testkit.ts'
 
-const LIMITS = { sharers: 1, slack: 0, capacity: null, batch: 1_000 }
+const LIMITS = { sharers: 1, slack: 0, batch: 1_000 }
 const CREDS = Buffer.from('creds')
 
 describe.skipIf(!hasPostgres)('the owner of a session', () => {
@@ -33,7 +40,7 @@ describe.skipIf(!hasPostgres)('the owner of a session', () => {
 
   const register = async (): Promise<NodeRef> => {
     const { direct: db } = database
-    const options = { id: randomUUID(), address: '127.0.0.1:1', capacity: null, process: null, name: 'test' }
+    const options = { id: randomUUID(), address: '127.0.0.1:1', process: null, name: 'test', isDraining: false }
     const node = await registerNode(db, options)
     onTestFinished(() => buryNode(db, node))
     return node
@@ -90,6 +97,26 @@ describe.skipIf(!hasPostgres)('the owner of a session', () => {
     const row = await db.selectFrom('instances').selectAll().where('id', '=', instanceId).executeTakeFirst()
     return [row, await of('auth_creds'), await of('auth_keys')]
   }
+
+  test('an outdated client that is being claimed is left to its new owner', async () => {
+    const { direct: db } = database
+    const owned = await own(await register())
+    await writeStopped(db, owned, 'CLIENT_OUTDATED', 405)
+    await db.deleteFrom('nodes').execute()
+    const heir = await register()
+    const reasons = () =>
+      db.selectFrom('instances').select('stop_reason').where('id', '=', owned.instanceId).executeTakeFirst()
+    await db.transaction().execute(async (transaction) => {
+      await claimOne(transaction, heir, owned.instanceId)
+      await forgetOutdatedClients(db)
+      expect(await reasons()).toEqual({ stop_reason: 'CLIENT_OUTDATED' })
+    })
+    await forgetOutdatedClients(db)
+    expect(await reasons()).toEqual({ stop_reason: 'CLIENT_OUTDATED' })
+    await buryNode(db, heir)
+    await forgetOutdatedClients(db)
+    expect(await reasons()).toEqual({ stop_reason: null })
+  })
 
   test.each(WRITES)('alone can write %s', async (_what, write) => {
     const [one, other] = [await register(), await register()]
@@ -210,14 +237,6 @@ describe.skipIf(!hasPostgres)('the owner of a session', () => {
     for (const { id } of nodes) {
       expect(owners.filter((owner) => owner?.node?.id === id).length).toBeLessThanOrEqual(11)
     }
-  })
-
-  test('takes no more than it has room for', async () => {
-    const { direct: db } = database
-    await want(5)
-    const node = await register()
-    expect(await claimWanted(db, node, { ...LIMITS, capacity: 3 })).toHaveLength(3)
-    expect(await claimWanted(db, node, { ...LIMITS, capacity: 3 })).toHaveLength(0)
   })
 
   test('is gone when its lease has ended and somebody else renews, and learns of it', async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type * as nodeOs from 'node:os'
+import type * as Os from 'node:os'
 import { pino } from 'pino'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { listenForPeers, type PeerHandlers } from '../src/cluster/peer-server.ts'
@@ -13,9 +13,9 @@ import type { Instance } from '../src/instance/queries.ts'
 import { NotOwner } from '../src/session/remote.ts'
 import { silentLogger } from './silent-logger.ts'
 
-const machine = vi.hoisted(() => ({ more: {} as ReturnType<typeof nodeOs.networkInterfaces> }))
+const machine = vi.hoisted(() => ({ more: {} as ReturnType<typeof Os.networkInterfaces> }))
 vi.mock('node:os', async (original) => {
-  const os = await original<typeof nodeOs>()
+  const os = await original<typeof Os>()
   return { ...os, networkInterfaces: () => ({ ...os.networkInterfaces(), ...machine.more }) }
 })
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ReasonCode } from '../src/connection/state.ts'
 import type { LoginFault, OpeningFault } from './fake-whatsapp/faults.ts'
@@ -24,6 +25,48 @@ const told = (id: string) =>
   stage.gateway.log
     .filter(({ msg, instanceId }) => msg === 'connection changed' && instanceId === id)
     .map(({ state, reason }) => `${state as string} ${(reason as string | undefined) ?? ''}`.trim())
+
+describe('a session that another one owns by now', () => {
+  const refusedWrites = () => stage.gateway.services.sessions.counts.refusedWrites
+  const written = () => stage.gateway.statements.filter((sql) => /auth_|update "instances"/.test(sql)).length
+  /** Waits until what comes with a login is written, too. */
+  const hasWrittenAll = async () => {
+    let before = -1
+    while (before !== (before = written())) await sleep(500)
+  }
+  const lose = async () => {
+    const number = await createNumber(stage)
+    await number.link()
+    await hasWrittenAll()
+    await stage.gateway.services.db
+      .updateTable('session_owners')
+      .set((eb) => ({ epoch: eb('epoch', '+', '1') }))
+      .where('instance_id', '=', number.instance.id)
+      .execute()
+    return number
+  }
+  const isLetGo = ({ instance }: Awaited<ReturnType<typeof lose>>) =>
+    until(
+      () => stage.gateway.services.sessions.runs(instance.id),
+      (runs) => !runs,
+    )
+
+  test('is let go when WhatsApp has another link, and no write was refused for that', async () => {
+    const before = refusedWrites()
+    const number = await lose()
+    number.phone.replace()
+    await isLetGo(number)
+    expect(refusedWrites()).toBe(before)
+  })
+
+  test('is let go when a write is refused', async () => {
+    const before = refusedWrites()
+    const number = await lose()
+    await number.phone.rename('Another name')
+    await isLetGo(number)
+    expect(refusedWrites()).toBe(before + 1)
+  })
+})
 
 describe('a link that WhatsApp ends', () => {
   test.each<[string, (number: Awaited<ReturnType<typeof createNumber>>) => void, ReasonCode, number | null]>([

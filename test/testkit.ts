@@ -7,8 +7,7 @@ import { Client } from 'pg'
 import { pino } from 'pino'
 import { inject, onTestFinished } from 'vitest'
 import { type Config, readConfig } from '../src/config.ts'
-import { type Gateway, startGateway } from '../src/gateway.ts'
-import type { LinkTimings } from '../src/session/link.ts'
+import { type Gateway, type Instruments, startGateway } from '../src/gateway.ts'
 import type { TypedDocumentString } from './generated/graphql.ts'
 
 export const postgresUrl = inject('postgresUrl')
@@ -74,7 +73,7 @@ export type GraphQLAnswer = {
 /** A gateway on a port and a database of its own; a rate limit that does not get in the way unless it is asked for. */
 export async function startTestGateway(
   overrides: Partial<Config> = {},
-  instruments: { timings?: LinkTimings } = {},
+  instruments: Pick<Instruments, 'timings' | 'calmMs'> = {},
 ): Promise<TestGateway> {
   const database = hasPostgres && overrides.databaseUrl === undefined ? await createTestDatabase() : null
   const dataDir = overrides.dataDir ?? createTempDir()

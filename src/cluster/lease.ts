@@ -37,7 +37,7 @@ type Change = Parameters<Parameters<Peers['onChange']>[0]>[0]
 export class NodeLease implements Peers {
   readonly #db: Kysely<DB>
   readonly #logger: Logger
-  readonly #registration: Registration
+  readonly #registration: Omit<Registration, 'isDraining'>
   readonly #events: LeaseEvents
   readonly #owned: () => number
   readonly #listeners = new Set<(change: Change) => void>()
@@ -59,7 +59,7 @@ export class NodeLease implements Peers {
   constructor(
     db: Kysely<DB>,
     logger: Logger,
-    registration: Omit<Registration, 'process'>,
+    registration: Omit<Registration, 'process' | 'isDraining'>,
     owned: () => number,
     events: LeaseEvents,
   ) {
@@ -171,7 +171,7 @@ export class NodeLease implements Peers {
 
   async #register(): Promise<void> {
     const sentAt = performance.now()
-    const node = await inTime(registerNode(this.#db, this.#registration))
+    const node = await inTime(registerNode(this.#db, { ...this.#registration, isDraining: this.isDraining }))
     if (this.#isClosed) return
     this.#node = node
     // With what is known of the others, which decides whether there is anything to do.

@@ -11,12 +11,12 @@ export type Registration = {
   id: string
   /** Where it takes commands from other nodes; null when it takes none. */
   address: string | null
-  /** Sessions that it runs at most; null: as many as come. */
-  capacity: number | null
   /** Which process it is, for others on the same machine. */
   process: string | null
   /** For people. */
   name: string
+  /** Whether it was asked to give its sessions away under an earlier registration. */
+  isDraining: boolean
 }
 
 /** A live node, and how long its lease holds yet. */
@@ -33,7 +33,7 @@ const leaseUntil = sql<Date>`clock_timestamp() + ${LEASE_MS} * interval '1 milli
  */
 export const registerNode = (
   db: Kysely<DB>,
-  { id, address, capacity, process, name }: Registration,
+  { id, address, process, name, isDraining }: Registration,
 ): Promise<NodeRef> =>
   inTransaction(db, async (transaction) => {
     await sql`lock table nodes in share row exclusive mode`.execute(transaction)
@@ -41,7 +41,7 @@ export const registerNode = (
     const epoch = await nextEpoch(transaction)
     await transaction
       .insertInto('nodes')
-      .values({ id, epoch, address, capacity, process, name, lease_until: leaseUntil })
+      .values({ id, epoch, address, process, name, is_draining: isDraining, lease_until: leaseUntil })
       .execute()
     return { id, epoch }
   })
@@ -49,8 +49,8 @@ export const registerNode = (
 /** A number above every epoch so far. */
 export async function nextEpoch(db: Kysely<DB>): Promise<number> {
   const { rows } = await sql<{ epoch: number }>`
-    select setval('registry_epochs', greatest(
-      nextval('registry_epochs'), (select coalesce(max(epoch), 0) + 1 from session_owners)
+    select setval('node_epochs', greatest(
+      nextval('node_epochs'), (select coalesce(max(epoch), 0) + 1 from session_owners)
     ))::int as epoch`.execute(db)
   return rows[0]?.epoch ?? 0
 }
@@ -59,7 +59,9 @@ export async function nextEpoch(db: Kysely<DB>): Promise<number> {
 export async function renewLease(db: Kysely<DB>, { id, epoch }: NodeRef, owned: number): Promise<Renewal | null> {
   const { rows } = await sql<LiveNode & { now: Date }>`
     with buried as (
-      delete from nodes where lease_until < clock_timestamp() and id <> ${id} returning id
+      delete from nodes where id in (
+        select id from nodes where lease_until < clock_timestamp() and id <> ${id} for update skip locked
+      ) returning id
     ), mine as (
       update nodes set lease_until = ${leaseUntil}, owned = ${owned} where id = ${id} and epoch = ${epoch} returning id
     )
@@ -89,8 +91,8 @@ export const setDraining = async (db: Kysely<DB>, { id, epoch }: NodeRef): Promi
 
 /** Registered nodes, the oldest first, also those whose lease has ended and whom nobody has buried yet. */
 export async function listNodes(db: Kysely<DB>) {
-  const { rows } = await sql<PeerNode & { name: string; capacity: number | null; msLeft: number }>`
-    select id, epoch::int as epoch, name, address, is_draining as "isDraining", started_at as "startedAt", capacity,
+  const { rows } = await sql<PeerNode & { name: string; msLeft: number }>`
+    select id, epoch::int as epoch, name, address, is_draining as "isDraining", started_at as "startedAt",
       (select count(*)::int from session_owners
        where node_id = nodes.id and node_epoch = nodes.epoch) as owned,
       (extract(epoch from lease_until - clock_timestamp()) * 1000)::int as "msLeft"

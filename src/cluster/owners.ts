@@ -43,7 +43,6 @@ export type ClaimLimits = {
   sharers: number
   /** Sessions above its fair share that a node may take. */
   slack: number
-  capacity: number | null
   batch: number
 }
 
@@ -54,7 +53,7 @@ export type ClaimLimits = {
 export async function claimWanted(
   db: Kysely<DB>,
   node: NodeRef,
-  { sharers, slack, capacity, batch }: ClaimLimits,
+  { sharers, slack, batch }: ClaimLimits,
 ): Promise<Owning[]> {
   const { rows } = await sql<{ instanceId: string; epoch: number }>`
     with wanted as materialized (
@@ -65,8 +64,7 @@ export async function claimWanted(
     ), room as (
       select least(
         ${batch}::bigint,
-        ceil(count(*)::numeric / ${sharers}) + ${slack} - count(*) filter (where owner = ${node.id}),
-        ${capacity}::bigint - count(*) filter (where owner = ${node.id})
+        ceil(count(*)::numeric / ${sharers}) + ${slack} - count(*) filter (where owner = ${node.id})
       ) as size from wanted
     ), free as materialized (
       select id, epoch from wanted where owner is null

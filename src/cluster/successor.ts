@@ -1,5 +1,8 @@
 import type { NodeRef, PeerNode } from './node.ts'
 
+/** Whether a node can be told of sessions, and takes them. */
+export const takesSessions = ({ address, isDraining }: PeerNode): boolean => address !== null && !isDraining
+
 /**
  * Who is to be given a session: of the nodes that can be told, the one with the fewest. Those come first that were started
  * after the session had come here, then those that are younger than the giver: in a rolling restart a session goes to a
@@ -12,7 +15,7 @@ export function chooseSuccessor(
   given: ReadonlyMap<string, number>,
   arrivedAmong = giver.epoch,
 ) {
-  const able = peers.filter(({ address, isDraining }) => address !== null && !isDraining)
+  const able = peers.filter(takesSessions)
   const after = (moment: number) => able.filter(({ epoch }) => epoch > moment)
   const choices = [after(arrivedAmong), after(giver.epoch), able].find(({ length }) => length > 0) ?? []
   const load = ({ id, owned }: PeerNode) => owned + (given.get(id) ?? 0)

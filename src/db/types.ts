@@ -71,7 +71,6 @@ export interface Instances {
 
 export interface Nodes {
   address: string | null;
-  capacity: number | null;
   epoch: Int8;
   id: string;
   is_draining: Generated<boolean>;

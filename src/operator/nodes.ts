@@ -7,12 +7,11 @@ import { badUserInput, GatewayError } from '../errors.ts'
 /** Every registered node, as an operator reads it. */
 export async function listNodesForPeople(db: Kysely<DB>) {
   const nodes = await listNodes(db)
-  return nodes.map(({ id, name, address, owned, capacity, isDraining, msLeft, startedAt }) => ({
+  return nodes.map(({ id, name, address, owned, isDraining, msLeft, startedAt }) => ({
     id,
     name,
     address,
     owned,
-    capacity,
     state: msLeft < 0 ? 'gone' : isDraining ? 'draining' : 'live',
     leaseSeconds: Math.max(0, Math.round(msLeft / 1_000)),
     startedAt,

@@ -81,18 +81,22 @@ export const writeProfile = (db: Kysely<DB>, owned: Owned, profile: Partial<Prof
     })
     .executeTakeFirst()
 
-/** A new client version comes with a new start: those that were too old are tried again, unless a session is there to say. */
+/**
+ * A new client version comes with a new start: those that were too old are tried again, unless a session is there to say.
+ * The rows of owners are locked as they were found: one that has been claimed meanwhile is left to its owner.
+ */
 export const forgetOutdatedClients = async (db: Kysely<DB>): Promise<void> => {
-  await db
-    .updateTable('instances')
-    .set(NOT_STOPPED)
-    .where('stop_reason', '=', 'CLIENT_OUTDATED')
-    .where(
-      sql<boolean>`not exists (
-        select from session_owners join nodes on nodes.id = node_id and nodes.epoch = node_epoch
-        where instance_id = instances.id)`,
+  await sql`
+    with unowned as (
+      select instance_id, session_owners.epoch from session_owners join instances on instances.id = instance_id
+      where stop_reason = 'CLIENT_OUTDATED'
+        and not exists (select from nodes where nodes.id = node_id and nodes.epoch = node_epoch)
+    ), locked as (
+      select session_owners.instance_id from session_owners join unowned using (instance_id, epoch)
+      for update of session_owners skip locked
     )
-    .execute()
+    update instances set stop_reason = null, stop_whatsapp_code = null, stopped_at = null
+    from locked where id = locked.instance_id and stop_reason = 'CLIENT_OUTDATED'`.execute(db)
 }
 
 /** Those of the ids whose instances exist. */

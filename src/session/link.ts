@@ -79,6 +79,8 @@ export class Link {
   #lastFrameAt: Date | null = null
   /** The same on a clock that is never set back. */
   #heardAt = performance.now()
+  /** When something came that was neither a ping nor an answer. */
+  #toldAt = performance.now()
   #isPaired = false
   #isOpen = false
   #isOver = false
@@ -135,6 +137,11 @@ export class Link {
     return this.#lastFrameAt !== null && performance.now() - this.#heardAt >= this.#timings.silence
   }
 
+  /** How long WhatsApp has told nothing: messages, receipts and notifications count, pings and answers do not. */
+  get quietMs(): number {
+    return performance.now() - this.#toldAt
+  }
+
   /** A code of 8 characters to type on the phone with this number. To be asked for after the first QR only. */
   requestPairingCode(phoneNumber: string): Promise<string> {
     return this.socket.requestPairingCode(phoneNumber)
@@ -177,9 +184,10 @@ export class Link {
 
   #listen(): void {
     const { socket } = this
-    socket.ws.on('frame', () => {
+    socket.ws.on('frame', (frame: { tag?: string }) => {
       this.#lastFrameAt = new Date()
       this.#heardAt = performance.now()
+      if (frame.tag !== 'iq') this.#toldAt = this.#heardAt
     })
     // Baileys hears of no answer but 101, and waits for ever.
     socket.ws.on('unexpected-response', (_request: unknown, response: { statusCode: number }) =>

@@ -3,11 +3,13 @@ const JITTER_MS = 100
 /** While the event loop is later than this, as one opening makes it, nothing more is opened beside what is opening already. */
 const LATE_MS = 50
 const LOOK_AGAIN_MS = 100
+/** However late it is, one that hangs inside does not keep the next one out for longer. */
+const PATIENCE_MS = 2_000
 
 type Waiter = { enter: (leave: () => void) => void }
 
 /**
- * Lets so many sessions open at once and no more, in the order in which they came, and fewer while the event loop is
+ * Lets so many sessions open at once and no more, in the order in which they came, and more slowly while the event loop is
  * late: an opening costs 50 ms of computing, and requests are served by the same thread.
  */
 export class OpeningGate {
@@ -15,6 +17,7 @@ export class OpeningGate {
   readonly #urgent = new Set<Waiter>()
   readonly #waiting = new Set<Waiter>()
   #inside = 0
+  #enteredAt = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(max: number) {
@@ -57,7 +60,9 @@ export class OpeningGate {
   #letIn(lateMs: number): void {
     const [waiter] = this.#urgent.size > 0 ? this.#urgent : this.#waiting
     if (!waiter || this.#inside >= this.#max) return
-    if (this.#inside > 0 && lateMs > LATE_MS) return this.#schedule(LOOK_AGAIN_MS)
+    const isRecent = performance.now() - this.#enteredAt < PATIENCE_MS
+    if (this.#inside > 0 && lateMs > LATE_MS && isRecent) return this.#schedule(LOOK_AGAIN_MS)
+    this.#enteredAt = performance.now()
     this.#urgent.delete(waiter)
     this.#waiting.delete(waiter)
     this.#inside++

@@ -3,19 +3,9 @@ import { randomUUID } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import type { SessionHere } from '../cluster/announcements.ts'
 import { NodeLease } from '../cluster/lease.ts'
-import type { NodeRef, Ownership, Peers } from '../cluster/node.ts'
+import type { NodeRef, Peers } from '../cluster/node.ts'
 import { nextEpoch, setDraining } from '../cluster/nodes.ts'
-import {
-  claimAlone,
-  claimOne,
-  claimWanted,
-  claimWantedAlone,
-  handOver,
-  listOwnedSince,
-  ownerOf,
-  ownersOf,
-  type Owning,
-} from '../cluster/owners.ts'
+import { claimAlone, claimOne, claimWantedAlone, handOver, ownerOf, type Owning } from '../cluster/owners.ts'
 import { chooseSuccessor } from '../cluster/successor.ts'
 import { reasonOf } from '../connection/reasons.ts'
 import { statusAtRest, statusOfDeleted } from '../connection/rest.ts'
@@ -27,29 +17,24 @@ import { GatewayError, instanceNotFound, serviceUnavailable } from '../errors.ts
 import { Topics } from '../events.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { PairingStep } from '../pairing/step.ts'
+import { within } from '../within.ts'
 import { createCaches } from './caches.ts'
+import { Elsewhere } from './elsewhere.ts'
 import { forgetOutdatedClients, listExisting } from './facts.ts'
 import { NotOurs } from './fence.ts'
+import { Handovers } from './handovers.ts'
 import { LINK_TIMINGS, type LinkTimings } from './link.ts'
 import type { LinkServices } from './open-link.ts'
 import { OpeningGate } from './opening-gate.ts'
 import { NotOwner, type RemoteSessions, type SessionOrder } from './remote.ts'
 import { Session, type SessionServices } from './session.ts'
+import { CALM_MS, Tending } from './tending.ts'
 
 const TAKE_AGAIN_MS = 1_000
 /** Sessions of instances that were deleted by another process, or by hand, are looked for so often. */
 const LOOK_FOR_DELETED_MS = 10_000
-/** Sessions that are claimed in one statement: all where nobody else wants any, or few, so that all get some. */
-const BATCH_ALONE = 1_000
-const BATCH = 50
-/** Sessions above its fair share that a node may have. */
-const SLACK = 2
-/** A statement that was under way at the last look has ended before this. */
-const LOOK_BACK_MS = 15_000
-/** Sessions that are handed over at once. */
-const HANDOVERS = 16
-/** The cluster has to have been the same for so long before sessions are moved to even it out. */
-const CALM_MS = 60_000
+/** A stop has ten seconds for everything. */
+const LEAVE_MS = 5_000
 
 export type RegistryServices = Omit<LinkServices, 'caches' | 'timings' | 'mayRead'> &
   Readonly<{
@@ -58,11 +43,13 @@ export type RegistryServices = Omit<LinkServices, 'caches' | 'timings' | 'mayRea
     urgent: Kysely<DB> | null
     /** Where other nodes reach this one; null: this one works alone, and waits while another node is there. */
     address?: string | null
+    /** The way to the sessions of other nodes; null: this one knows of none. */
+    remote?: RemoteSessions | null
     /** Under which the others know this process; null: any. */
     nodeId?: string | null
-    /** Sessions that this node runs at most. */
-    capacity?: number | null
     timings?: LinkTimings | undefined
+    /** How long no node must have come or gone before sessions are moved to even out how many each has, in ms. */
+    calmMs?: number | undefined
   }>
 
 export const sessionsElsewhere = () =>
@@ -86,13 +73,13 @@ export class SessionRegistry {
   readonly pairingSteps = new Topics<PairingStep>()
   readonly #services: SessionServices & RegistryServices
   readonly #sessions = new Map<string, Session>()
-  /** Up to which epoch an instance was given away: what was read of it before that does not hold. */
-  readonly #given = new Map<string, number>()
-  /** The youngest node that was known when a session came here. */
-  readonly #arrivedAmong = new WeakMap<Session, number>()
   readonly #startedAt = new Date()
   readonly #lease: NodeLease | null
-  #remote: RemoteSessions | null = null
+  readonly #remote: RemoteSessions | null
+  readonly #elsewhere: Elsewhere | null
+  readonly #handovers: Handovers | null
+  /** null: before the start, and where there can be no other nodes. */
+  #tending: Tending | null = null
   /** Of this process, above that of every session before it. */
   #epoch = 0
   /** Whether a database that nobody else has is ready. */
@@ -100,25 +87,17 @@ export class SessionRegistry {
   #isInDoubt = false
   #isLeaving = false
   #isClosed = false
-  #restores = false
-  #tending: Promise<void> = Promise.resolve()
-  #isTending = false
-  #looksAgain = false
-  /** The registration under which sessions were looked for last, and when, by the database's clock. */
-  #looked: { node: NodeRef; at: Date } | null = null
-  #changedAt = performance.now()
-  #handedOver = 0
   #refusedWrites = 0
   #sweep: NodeJS.Timeout | undefined
 
   constructor(services: RegistryServices) {
-    const { urgent, logger, address = null, capacity = null, nodeId = null } = services
+    const { urgent, logger, address = null, nodeId = null, remote = null } = services
     this.#lease =
       urgent &&
       new NodeLease(
         urgent,
         logger,
-        { id: nodeId ?? randomUUID(), address, capacity, name: hostname() },
+        { id: nodeId ?? randomUUID(), address, name: hostname() },
         () => this.running.length,
         {
           onHeld: (now) => this.#hold(now),
@@ -127,9 +106,21 @@ export class SessionRegistry {
           onDrain: () => logger.info('this node gives its sessions away, because it was asked to'),
         },
       )
-    this.#lease?.onChange(() => {
-      this.#changedAt = performance.now()
-    })
+    this.#remote = remote
+    this.#elsewhere = remote && new Elsewhere({ ...services, remote, self: () => this.node })
+    this.#handovers =
+      remote &&
+      this.#lease &&
+      new Handovers({
+        ...services,
+        remote,
+        lease: this.#lease,
+        running: () => this.running,
+        onGiven: (session) => this.#release(session),
+        onKept: (owning) => {
+          if (!this.#isLeaving) this.#open([owning])
+        },
+      })
     this.#services = {
       ...services,
       timings: services.timings ?? LINK_TIMINGS,
@@ -144,8 +135,8 @@ export class SessionRegistry {
         if (instance) this.#remote?.tellStep(instance, step)
       },
       onDoubt: () => this.#doubt(),
-      onNotOurs: (session) => {
-        this.#refusedWrites++
+      onNotOurs: (session, sign) => {
+        if (sign === 'refused write') this.#refusedWrites++
         this.#letGo(session)
       },
     }
@@ -163,7 +154,7 @@ export class SessionRegistry {
 
   get counts(): RegistryCounts {
     return {
-      handedOver: this.#handedOver,
+      handedOver: this.#handovers?.count ?? 0,
       refusedWrites: this.#refusedWrites,
       failedRenewals: this.#lease?.failures ?? 0,
     }
@@ -177,11 +168,6 @@ export class SessionRegistry {
   /** Sessions of the instances that this node owns. */
   get live(): Session[] {
     return [...this.#sessions.values()].filter((session) => !session.isOver)
-  }
-
-  /** Gives the way to the sessions of other nodes. */
-  reach(remote: RemoteSessions): void {
-    this.#remote = remote
   }
 
   /** The present connection of an instance, at once: it awaits nothing and reads no row. */
@@ -222,12 +208,23 @@ export class SessionRegistry {
    * @param restores whether every session that is wanted is opened, or only those that are asked for
    */
   async start({ restores }: { restores: boolean }): Promise<boolean> {
-    this.#restores = restores
     this.#sweep = setInterval(() => void this.#forgetDeleted(), LOOK_FOR_DELETED_MS).unref()
     if (this.#lease) {
+      const { calmMs = CALM_MS } = this.#services
+      this.#tending = new Tending({
+        ...this.#services,
+        calmMs,
+        restores,
+        lease: this.#lease,
+        handovers: this.#handovers,
+        onRegistered: ({ epoch }) => {
+          this.#epoch = epoch
+        },
+        onOwned: (owned) => this.#open(owned),
+      })
       await this.#lease.open()
-      await this.#tending
-    } else await this.#startAlone()
+      await this.#tending.idle()
+    } else await this.#startAlone(restores)
     return this.#takesPart
   }
 
@@ -261,9 +258,9 @@ export class SessionRegistry {
   }
 
   /** Looks at once for sessions that this node was given. */
-  take(): Promise<void> {
-    if (this.#looked && this.#lease?.isValid()) this.#look(this.#looked.at)
-    return this.#tending
+  async take(): Promise<void> {
+    this.#tending?.lookAgain()
+    await this.#tending?.idle()
   }
 
   /** After the commit: a running session behaves by the new settings. */
@@ -271,7 +268,7 @@ export class SessionRegistry {
     try {
       const session = this.#sessions.get(instance.id)
       if (session && !session.isOver) await session.applySettings()
-      else await this.#orderElsewhere([instance], { kind: 'applySettings' })
+      else await this.#elsewhere?.order([instance], { kind: 'applySettings' })
     } catch (error) {
       this.#services.logger.warn({ instanceId: instance.id, err: error }, 'new settings act from the next opening on')
     }
@@ -292,17 +289,16 @@ export class SessionRegistry {
   ): Promise<readonly Instance[]> {
     const running = instances.flatMap(({ id }) => this.#sessions.get(id) ?? []).filter((session) => !session.isOver)
     const elsewhere = instances.filter(({ id }) => !running.some(({ instance }) => instance.id === id))
-    // Where the owner cannot be reached it finds out by itself, a little later.
-    const paused = await this.#orderElsewhere(elsewhere, { kind: 'pause' })
+    const paused = (await this.#elsewhere?.order(elsewhere, { kind: 'pause' })) ?? []
     await Promise.all(running.map((session) => session.pause()))
     try {
       const erased = await erase()
       for (const instance of erased) this.#noteDeleted(instance)
-      void this.#order(paused, { kind: 'forget' })
+      void this.#elsewhere?.orderOwners(paused, { kind: 'forget' })
       return erased
     } catch (error) {
       for (const session of running) session.resume()
-      void this.#order(paused, { kind: 'resume' })
+      void this.#elsewhere?.orderOwners(paused, { kind: 'resume' })
       throw error
     }
   }
@@ -311,19 +307,26 @@ export class SessionRegistry {
   async leave(): Promise<void> {
     const { urgent } = this.#services
     const { node } = this
-    if (!urgent || !node || !this.#remote) return
+    if (!urgent || !node || !this.#handovers) return
     this.#isLeaving = true
+    // What has not been given by then is found by the others when this node is gone.
+    await within(LEAVE_MS, this.#giveEverything(urgent, node, this.#handovers))
+  }
+
+  async #giveEverything(urgent: Kysely<DB>, node: NodeRef, handovers: Handovers): Promise<void> {
     // So that nobody names this node as a successor any more; one that does all the same is found out below.
-    await Promise.all([this.#tending, setDraining(urgent, node).catch(() => undefined)])
+    await Promise.all([this.#tending?.stop(), setDraining(urgent, node).catch(() => undefined)])
     // One that has just been started is to be known as well.
     await this.#lease?.renewNow()
-    await this.#giveAll()
+    await handovers.giveAll({ isInHurry: true })
+    await handovers.told()
   }
 
   /** Ends all links and writes what is left to be written; the instances stay as they are wanted. */
   async close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#sweep)
+    void this.#tending?.stop()
     await Promise.all(this.live.map((session) => session.close()))
     await this.#lease?.close()
   }
@@ -335,45 +338,28 @@ export class SessionRegistry {
 
   // Beginning, holding, losing.
 
-  async #startAlone(): Promise<void> {
+  async #startAlone(restores: boolean): Promise<void> {
     const { db, logger } = this.#services
     try {
       // Each time anew, so that what is told from now on comes after all that any process has told.
       this.#epoch = await nextEpoch(db)
       this.#isReady = true
-      if (!this.#restores) return
+      if (!restores) return
       await forgetOutdatedClients(db)
       this.#open(await claimWantedAlone(db, this.#epoch))
     } catch (error) {
       if (this.#isClosed) return
       logger.warn({ err: error }, 'the sessions could not be restored yet')
-      setTimeout(() => void this.#startAlone(), TAKE_AGAIN_MS).unref()
+      setTimeout(() => void this.#startAlone(restores), TAKE_AGAIN_MS).unref()
     }
   }
 
   #hold(now: Date): void {
     if (this.#isInDoubt) {
       this.#isInDoubt = false
-      for (const session of this.live) session.resume()
+      for (const session of this.live) session.goOn()
     }
-    this.#look(now)
-  }
-
-  /** One look after the other; what is given while one is under way is found by the next. */
-  #look(now: Date): void {
-    if (this.#isClosed || this.#isLeaving) return
-    if (this.#isTending) {
-      this.#looksAgain = true
-      return
-    }
-    this.#isTending = true
-    this.#looksAgain = false
-    this.#tending = this.#tend(now)
-      .catch((error) => this.#services.logger.warn({ err: error }, 'sessions could not be looked for yet'))
-      .finally(() => {
-        this.#isTending = false
-        if (this.#looksAgain) this.#look(now)
-      })
+    this.#tending?.look(now)
   }
 
   /** Nobody knows whether the sessions are this node's yet: there may be no link. */
@@ -401,102 +387,6 @@ export class SessionRegistry {
     if (this.node) this.#remote.noteReleased(this.node, instance, session.status())
   }
 
-  /** Opens what this node was given, claims what nobody owns, and gives away what is above its share. */
-  async #tend(now: Date): Promise<void> {
-    const { db, logger } = this.#services
-    const lease = this.#lease
-    const node = lease?.node
-    if (!node || !lease.takesPart) return
-    const isNew = this.#looked?.node !== node
-    if (isNew) {
-      this.#epoch = node.epoch
-      if (this.#restores) await forgetOutdatedClients(db)
-    }
-    const since = new Date(isNew ? 0 : (this.#looked?.at.getTime() ?? 0) - LOOK_BACK_MS)
-    const given = await listOwnedSince(db, node, since)
-    if (lease.node !== node || !lease.isValid()) return
-    this.#looked = { node, at: now }
-    this.#open(given.filter(({ instance }) => isWanted(instance)))
-    if (lease.isDraining) return this.#giveAll()
-    // Nodes that start together see each other before the first of them has claimed everything.
-    const isSettling = isNew && lease.isReachable
-    if (!this.#restores || isSettling) return
-    const claimed = await this.#claim(lease, node)
-    if (claimed > 0) logger.info({ sessions: claimed }, 'sessions are being opened')
-    else await this.#evenOut(lease)
-  }
-
-  async #claim(lease: NodeLease, node: NodeRef): Promise<number> {
-    let claimed = 0
-    for (;;) {
-      const sharers = lease.list().filter(({ address, isDraining }) => address !== null && !isDraining).length + 1
-      const batch = sharers === 1 ? BATCH_ALONE : BATCH
-      const { capacity = null } = this.#services
-      const owned = await claimWanted(this.#services.db, node, {
-        sharers,
-        slack: sharers === 1 ? 0 : SLACK,
-        capacity,
-        batch,
-      })
-      if (lease.node !== node || !lease.isValid() || this.#isClosed) return claimed
-      this.#open(owned)
-      claimed += owned.length
-      if (owned.length < batch) return claimed
-    }
-  }
-
-  /** Moves one session, the quietest, where this node has more than its share and nothing has changed for a while. */
-  async #evenOut(lease: NodeLease): Promise<void> {
-    const others = lease.list().filter(({ address, isDraining }) => address !== null && !isDraining)
-    if (this.#remote === null || others.length === 0 || performance.now() - this.#changedAt < CALM_MS) return
-    const mine = this.running.length
-    const share = Math.ceil((mine + others.reduce((sum, { owned }) => sum + owned, 0)) / (others.length + 1))
-    if (mine <= share + SLACK) return
-    const [quietest] = this.running.toSorted((one, other) => quietSince(one) - quietSince(other))
-    const [least] = others.toSorted((one, other) => one.owned - other.owned)
-    if (quietest?.idleSince && least) await this.#give(quietest, new Map(), least)
-  }
-
-  // Giving away.
-
-  async #giveAll(): Promise<void> {
-    if (!this.#remote || !this.#lease?.node) return
-    const given = new Map<string, number>()
-    const waiting = this.running
-    const giveNext = async (): Promise<void> => {
-      for (let session = waiting.shift(); session; session = waiting.shift()) await this.#give(session, given)
-    }
-    await Promise.all(Array.from({ length: HANDOVERS }, giveNext))
-  }
-
-  /** Closes the link and names the next owner; with none that takes it, it stays here. */
-  async #give(session: Session, given: Map<string, number>, named: NodeRef | null = null): Promise<void> {
-    const { db, logger } = this.#services
-    const node = this.#lease?.node
-    if (!node || !this.#lease) return
-    const successor = named ?? chooseSuccessor(node, this.#lease.list(), given, this.#arrivedAmong.get(session))
-    if (!successor) return
-    given.set(successor.id, (given.get(successor.id) ?? 0) + 1)
-    const { instance } = session
-    const { id: instanceId } = instance
-    try {
-      await session.leave()
-      const owned = { instanceId, epoch: session.epoch }
-      const epoch = await handOver(db, owned, successor)
-      if (epoch !== undefined) {
-        this.#given.set(instanceId, epoch)
-        this.#handedOver++
-        this.#release(session)
-        await this.#remote?.take(successor, [instanceId])
-        return
-      }
-      const kept = await handOver(db, owned, node)
-      if (kept !== undefined && !this.#isLeaving) this.#open([{ instance: session.instance, epoch: kept }])
-    } catch (error) {
-      logger.warn({ instanceId, err: error }, 'a session could not be handed over; it is found when this node is gone')
-    }
-  }
-
   // Owning.
 
   #open(owned: readonly Owning[]): void {
@@ -508,53 +398,63 @@ export class SessionRegistry {
 
   #isKnown(instanceId: string, epoch: number): boolean {
     const session = this.#sessions.get(instanceId)
-    return (session !== undefined && session.epoch >= epoch) || epoch <= (this.#given.get(instanceId) ?? -1)
+    return (session !== undefined && session.epoch >= epoch) || this.#hasGiven(instanceId, epoch)
+  }
+
+  #hasGiven(instanceId: string, epoch: number): boolean {
+    return this.#handovers?.hasGiven(instanceId, epoch) ?? false
   }
 
   #adopt(instance: Instance, epoch: number): Session {
     const known = this.#sessions.get(instance.id)
-    if (known && known.epoch >= epoch) return known
+    if (known && known.epoch >= epoch && !known.isOver) return known
     known?.letGo()
     const session = new Session(this.#services, instance, epoch)
     this.#sessions.set(instance.id, session)
-    this.#arrivedAmong.set(session, this.#youngest)
+    this.#handovers?.noteArrival(session)
     // Its epoch is news, also where nothing else changes.
     this.#remote?.tell({ kind: 'changed', instance })
     return session
   }
 
-  /** The epoch of the node that was started last, as far as is known here. */
-  get #youngest(): number {
-    return Math.max(0, this.node?.epoch ?? 0, ...(this.#lease?.list().map(({ epoch }) => epoch) ?? []))
-  }
-
   /** The session of an instance, which is claimed when nobody owns it; or who else does. */
   async #sessionOf(instance: Instance): Promise<Session | NodeRef> {
     const known = this.#sessions.get(instance.id)
-    if (known && !known.isOver) return known
     const { db } = this.#services
     if (!this.#lease) {
+      if (known && !known.isOver) return known
       const epoch = await claimAlone(db, this.#epoch, instance.id)
       if (epoch === undefined) throw instanceNotFound()
       return this.#adopt(instance, epoch)
     }
     const { node } = this.#lease
     if (!node || !this.#lease.isValid()) throw serviceUnavailable()
-    const heir = this.#isLeaving || this.#lease.isDraining ? chooseSuccessor(node, this.#lease.list(), new Map()) : node
+    const isGivingAway = this.#isLeaving || this.#lease.isDraining
+    if (known && !known.isOver && (known.isRunning || !isGivingAway)) return known
+    const heir = isGivingAway ? chooseSuccessor(node, this.#lease.list(), new Map()) : node
     if (!heir) throw draining()
+    if (known && !known.isOver) {
+      if (await this.#handovers?.giveAtRest(known, heir)) return heir
+      throw serviceUnavailable()
+    }
     const claimed = await claimOne(db, heir, instance.id)
     if (claimed !== undefined) return this.#ownerIs(heir, instance, claimed)
     const ownership = await ownerOf(db, instance.id)
     if (!ownership) throw instanceNotFound()
     if (!ownership.node) throw serviceUnavailable()
-    return this.#ownerIs(ownership.node, instance, ownership.epoch)
+    const { epoch } = ownership
+    if (!known || known.epoch < epoch) return this.#ownerIs(ownership.node, instance, epoch)
+    // It was closed here to be given away, and has not been: under a new epoch it is opened again.
+    const again = await handOver(db, { instanceId: instance.id, epoch }, heir)
+    if (again === undefined) throw serviceUnavailable()
+    return this.#ownerIs(heir, instance, again)
   }
 
   #ownerIs(owner: NodeRef, instance: Instance, epoch: number): Session | NodeRef {
     const node = this.#lease?.node
     if (owner.id !== node?.id || owner.epoch !== node.epoch) return owner
     // It may have been given away while the answer was on its way.
-    if (epoch <= (this.#given.get(instance.id) ?? -1)) throw serviceUnavailable()
+    if (this.#hasGiven(instance.id, epoch)) throw serviceUnavailable()
     return this.#adopt(instance, epoch)
   }
 
@@ -605,36 +505,6 @@ export class SessionRegistry {
     }
   }
 
-  /** Tells the other owners of instances; returns those that have done it. */
-  async #orderElsewhere(instances: readonly Instance[], order: SessionOrder): Promise<[NodeRef, Instance][]> {
-    if (!this.#remote || instances.length === 0) return []
-    const byId = new Map(instances.map((instance) => [instance.id, instance]))
-    const owned = await ownersOf(this.#services.db, [...byId.keys()])
-    const pairs = owned.flatMap(({ node, instanceId }: Ownership): [NodeRef, Instance][] => {
-      const instance = byId.get(instanceId)
-      return node && instance && node.id !== this.node?.id ? [[node, instance]] : []
-    })
-    return this.#order(pairs, order)
-  }
-
-  async #order(pairs: readonly [NodeRef, Instance][], order: SessionOrder): Promise<[NodeRef, Instance][]> {
-    const done = await Promise.all(
-      pairs.map(async (pair) => {
-        try {
-          await this.#remote?.command(...pair, order)
-          return [pair]
-        } catch (error) {
-          this.#services.logger.warn(
-            { instanceId: pair[1].id, order: order.kind, err: error },
-            'the owner did not do it',
-          )
-          return []
-        }
-      }),
-    )
-    return done.flat()
-  }
-
   // Telling.
 
   #tell(tick: ConnectionTick): void {
@@ -670,7 +540,7 @@ export class SessionRegistry {
   #noteDeleted(instance: Instance): void {
     const session = this.#sessions.get(instance.id)
     this.#sessions.delete(instance.id)
-    this.#given.delete(instance.id)
+    this.#handovers?.forget(instance.id)
     const told = this.#remote?.statusOf(instance)?.sequence ?? sequenceOf(this.#epoch, 0)
     const last = session?.markDeleted() ?? statusOfDeleted(instance, new Date(), told + 2)
     this.#tell({ kind: 'removed', instance, last })
@@ -690,6 +560,7 @@ export class SessionRegistry {
         const { instance } = session
         const isPresent = this.#sessions.get(instance.id) === session
         if (isPresent && !existing.has(instance.id)) this.#noteDeleted(instance)
+        else if (session.isPausedForLong) session.resume()
       }
     } catch (error) {
       this.#services.logger.debug({ err: error }, 'deleted instances could not be looked for')
@@ -697,14 +568,8 @@ export class SessionRegistry {
   }
 }
 
-const quietSince = ({ idleSince }: Session): number => idleSince?.getTime() ?? Infinity
-
 /** Of one that ends with the process nothing is told: its node is gone then. */
 const asTold = (session: Session): SessionHere | null =>
   session.isOver && session.isRunning
     ? null
     : { instance: session.instance, status: session.status(), step: session.pairingStep }
-
-/** Whether an instance's session is to run by itself. */
-const isWanted = ({ desiredState, pairedAt, loggedOutAt, stopReason }: Instance): boolean =>
-  desiredState === 'connected' && pairedAt !== null && loggedOutAt === null && stopReason === null

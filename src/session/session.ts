@@ -31,8 +31,8 @@ export type SessionServices = LinkServices &
     onPairingStep(instanceId: string, step: PairingStep): void
     /** This node may not act for its sessions at this moment, and the session was found to be open. */
     onDoubt(): void
-    /** A write was refused, or WhatsApp has another link: somebody else owns the session. */
-    onNotOurs(session: Session): void
+    /** Somebody else owns the session: a write was refused, or WhatsApp has another link. */
+    onNotOurs(session: Session, sign: 'refused write' | 'other link'): void
   }>
 
 /** A link that has held for so long is stable: what failed before it does not count any more. */
@@ -40,6 +40,8 @@ const STABLE_MS = 60_000
 /** How long a code for the phone can be typed: as long as WhatsApp keeps the codes to scan beside it. */
 const CODE_LIFE_MS = 160_000
 const LOGOUT_DEADLINE_MS = 20_000
+/** A deletion that takes longer has come to nothing. */
+const LONGEST_PAUSE_MS = 30_000
 /** How long a stop waits for what is still to be written; requests have had their time before. */
 const FLUSH_MS = 2_000
 const WRITE_AGAIN_MS = 1_000
@@ -97,7 +99,9 @@ export class Session {
   #qrs = 0
   #phoneNumber: string | null = null
   #onLogoutOver: ((isLoggedOut: boolean) => void) | null = null
-  #wasRunning = false
+  /** Since when it is closed for a deletion, on the monotonic clock, and whether it is to come back when that fails. */
+  #paused: { at: number; wasRunning: boolean } | null = null
+  #isSuspended = false
   #isClosed = false
 
   /** @param epoch with which it owns the instance */
@@ -127,9 +131,9 @@ export class Session {
     return this.#phase.kind !== 'resting' && this.#phase.kind !== 'deleted'
   }
 
-  /** When the last frame came on an open link; null while there is none, or somebody waits for something. */
-  get idleSince(): Date | null {
-    return this.#phase.kind === 'open' && !this.#onLogoutOver ? (this.#attempt?.link?.lastFrameAt ?? null) : null
+  /** How long nothing has come on an open link, in ms; null while there is none, or somebody waits for something. */
+  get quietMs(): number | null {
+    return this.#phase.kind === 'open' && !this.#onLogoutOver ? (this.#attempt?.link?.quietMs ?? null) : null
   }
 
   /** The present connection, at once. A link that has fallen silent is given up here when its own watch is late. */
@@ -155,9 +159,24 @@ export class Session {
 
   // What is asked of it: one command after the other.
 
+  /**
+   * Runs a command after those before it.
+   * @throws NotOurs when the session has been given up: its next owner is to be asked
+   */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const refuse = () => {
+      if (this.#isClosed) throw new NotOurs()
+    }
+    return this.#commands.run(async () => {
+      refuse()
+      await work()
+      refuse()
+    })
+  }
+
   /** Opens a link; joins one that is being opened, and does nothing when there is one. */
   connect(phoneNumber: string | null): Promise<void> {
-    return this.#commands.run(async () => {
+    return this.#inTurn(async () => {
       if (this.#facts.desiredState !== 'connected' || this.#facts.stopReason !== null) await this.#want('connected')
       if (this.#phase.kind === 'resting' || this.#phase.kind === 'retrying') {
         this.#phoneNumber = phoneNumber
@@ -176,7 +195,7 @@ export class Session {
    * @throws GatewayError CONFLICT when it was never paired
    */
   reconnect(): Promise<void> {
-    return this.#commands.run(async () => {
+    return this.#inTurn(async () => {
       if (!(await this.#findAuth())) {
         throw new GatewayError('CONFLICT', 'The instance was never paired, or was logged out. Use connectInstance')
       }
@@ -189,7 +208,7 @@ export class Session {
 
   /** Closes the link and keeps the pairing. */
   disconnect(): Promise<void> {
-    return this.#commands.run(async () => {
+    return this.#inTurn(async () => {
       await this.#want('disconnected')
       await this.#rest('STOPPED')
     })
@@ -200,7 +219,7 @@ export class Session {
    * @throws GatewayError SERVICE_UNAVAILABLE when WhatsApp could not be told; the pairing stays then
    */
   logOut(): Promise<void> {
-    return this.#commands.run(async () => {
+    return this.#inTurn(async () => {
       if (await this.#findAuth()) {
         const isLoggedOut = await this.#endPairingAtWhatsapp()
         if (!isLoggedOut) throw serviceUnavailable()
@@ -231,7 +250,8 @@ export class Session {
   /** Closes the link for a deletion that may fail yet. */
   pause(): Promise<void> {
     return this.#commands.run(async () => {
-      this.#wasRunning = this.#phase.kind !== 'resting'
+      this.#paused ??= { at: performance.now(), wasRunning: this.isRunning || this.#isSuspended }
+      this.#isSuspended = false
       await this.#rest('INSTANCE_DELETED')
       await this.#auth?.idle()
     })
@@ -240,7 +260,7 @@ export class Session {
   /** Ends the link because this node may not act for it; what is to be written still is, if nobody else owns it by then. */
   suspend(): void {
     if (!this.isRunning) return
-    this.#wasRunning = true
+    this.#isSuspended = true
     const wasPairing = !this.#isPaired
     this.#endAttempt()
     this.#enter({ kind: 'resting', failure: { reason: 'HANDOVER', whatsappCode: null } })
@@ -252,10 +272,25 @@ export class Session {
     if (!this.#isClosed) this.#changed()
   }
 
-  /** The deletion has failed, or this node may act again. */
+  /** This node may act for it again. */
+  goOn(): void {
+    if (this.#isSuspended) this.#restoreIf(true)
+    this.#isSuspended = false
+  }
+
+  /** The deletion has failed. */
   resume(): void {
-    const wasRunning = this.#wasRunning
-    this.#wasRunning = false
+    const { wasRunning = false } = this.#paused ?? {}
+    this.#paused = null
+    this.#restoreIf(wasRunning)
+  }
+
+  /** Whoever wanted to delete it has not been heard of any more. */
+  get isPausedForLong(): boolean {
+    return this.#paused !== null && performance.now() - this.#paused.at > LONGEST_PAUSE_MS
+  }
+
+  #restoreIf(wasRunning: boolean): void {
     if (wasRunning && !this.isRunning && this.#isPaired) this.restore()
   }
 
@@ -282,24 +317,28 @@ export class Session {
       this.#enter({ kind: 'resting', failure: { reason: 'HANDOVER', whatsappCode: null } })
   }
 
-  /** Gives the session up for another node to take: closes the link, says so, and writes what is left to be written. */
-  async leave(): Promise<void> {
+  /**
+   * Gives the session up for another node to take: closes the link, says so, and writes what is left to be written, for so
+   * long at most. False when something could not be written.
+   */
+  leave(maxMs = FLUSH_MS): Promise<boolean> {
     this.suspend()
-    await this.close()
+    return this.close(maxMs)
   }
 
-  /** Ends the link because the process ends: nothing is said about the instance by it. */
-  async close(): Promise<void> {
+  /** Ends the link because the process ends: nothing is said about the instance by it. False: not all could be written. */
+  async close(maxMs = FLUSH_MS): Promise<boolean> {
     this.#isClosed = true
     this.#endAttempt()
-    await this.#before
-    const deadline = Date.now() + FLUSH_MS
+    const deadline = Date.now() + maxMs
     const areFactsWritten = await within(
-      FLUSH_MS,
-      this.#writes.idle().then(() => true),
+      maxMs,
+      this.#before.then(() => this.#writes.idle()).then(() => true),
     )
     const areCredsWritten = (await this.#auth?.close(Math.max(0, deadline - Date.now()))) ?? true
-    if (!areFactsWritten || !areCredsWritten) this.#logger.error('the last changes could not be written')
+    const isAllWritten = areFactsWritten === true && areCredsWritten
+    if (!isAllWritten) this.#logger.error('the last changes could not be written')
+    return isAllWritten
   }
 
   async #endPairingAtWhatsapp(): Promise<boolean> {
@@ -397,7 +436,7 @@ export class Session {
   }
 
   get #authServices() {
-    return { ...this.#services, epoch: this.#owned.epoch, onNotOurs: () => this.#notOurs() }
+    return { ...this.#services, epoch: this.#owned.epoch, onNotOurs: () => this.#notOurs('refused write') }
   }
 
   // What the link tells; an attempt that was ended on request is not listened to.
@@ -502,15 +541,15 @@ export class Session {
     this.#enter({ kind: 'retrying', reason, whatsappCode, retryAt: new Date(Date.now() + ms) })
     this.#retryTimer = setTimeout(() => this.#begin({ kind: 'opening' }, { isUrgent: false }), ms)
     try {
-      if ((await isStillOwner(this.#services.db, this.#owned)) === false) this.#notOurs()
+      if ((await isStillOwner(this.#services.db, this.#owned)) === false) this.#notOurs('other link')
     } catch (error) {
       // If it is replaced once more, it is not opened again; and whoever owns it can go on.
       this.#logger.warn({ err: error }, 'who owns the session could not be looked up')
     }
   }
 
-  #notOurs(): void {
-    if (!this.#isClosed) this.#services.onNotOurs(this)
+  #notOurs(sign: Parameters<SessionServices['onNotOurs']>[1]): void {
+    if (!this.#isClosed) this.#services.onNotOurs(this, sign)
   }
 
   #retry({ reason, whatsappCode }: Failure, pause: 'short' | 'long'): void {
@@ -607,7 +646,7 @@ export class Session {
   /** @throws NotOurs when a write was without effect because somebody else owns the session */
   async #refuseUnlessOwner(): Promise<void> {
     if ((await isStillOwner(this.#services.db, this.#owned)) !== false) return
-    this.#notOurs()
+    this.#notOurs('refused write')
     throw new NotOurs()
   }
 
