@@ -167,8 +167,13 @@ describe('an opening that', () => {
     await number.disconnect()
     stage.whatsapp.fail(fault, 1)
     await number.connect()
-    const { reason } = await number.reaches('connecting', code)
-    expect(reason).toMatchObject({ code, whatsappCode, nextStep: 'WAIT' })
+    // The pause before the next try may be shorter than a look.
+    const told = await until(
+      () => stage.gateway.log.find((line) => line.instanceId === number.instance.id && line.reason === code),
+      (line) => line !== undefined,
+    )
+    expect(told).toMatchObject({ state: 'connecting', ...(whatsappCode && { whatsappCode }) })
+    expect(told?.retryAt).toBeDefined()
     await number.reaches('connected')
     expect(await hasCreds(number.instance.id)).toBe(true)
   })
