@@ -70,6 +70,14 @@ async function open(token: string): Promise<void> {
     look(hello)
     follow(socket)
     socket.write(frame({ type: 'connection_init' }))
+    await new Promise<void>((resolve) => {
+      const wait = (data: Buffer) => {
+        if (!data.includes('connection_ack')) return
+        socket.off('data', wait)
+        resolve()
+      }
+      socket.on('data', wait)
+    })
     socket.write(frame({ id: '1', type: 'subscribe', payload: { query: QUERY } }))
   } else {
     follow(socket)

@@ -13,6 +13,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       address text,
       owned integer not null default 0,
       is_draining boolean not null default false,
+      key_check text,
       process text,
       name text not null,
       started_at timestamptz(3) not null default clock_timestamp()

@@ -1,6 +1,7 @@
 import type { Kysely, LogEvent } from 'kysely'
 import { createApp } from './app.ts'
 import { bootstrap, type FirstContact } from './bootstrap.ts'
+import { refuseOtherKeys } from './cluster/nodes.ts'
 import { configRules } from './integration/config.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import { ownersIn } from './cluster/owners.ts'
@@ -74,7 +75,10 @@ export async function startGateway(
     const readModel = new ReadModel(db, changes, config.readCacheMb * 2 ** 20)
 
     const cluster = config.redisUrl === null ? null : await openCluster(config, config.redisUrl, logger)
-    if (cluster) back.push(() => cluster.close())
+    if (cluster) {
+      back.push(() => cluster.close())
+      await refuseOtherKeys(db, cluster.keyChecks)
+    }
     const sessions = new SessionRegistry({
       ...config,
       db: database.direct,
@@ -85,6 +89,7 @@ export async function startGateway(
       calmMs,
       remote: cluster,
       nodeId: cluster?.nodeId ?? null,
+      keyCheck: cluster?.keyChecks[0] ?? null,
       address: cluster?.address ?? null,
     })
     front.push(() => sessions.leave())

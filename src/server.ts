@@ -13,7 +13,7 @@ const SOCKET_TIMEOUT_MS = 120_000
 /** So long answers say that the connection will close, before connections without a request are closed. */
 const NOTICE_MS = 250
 /** How long running requests may take to finish when the gateway stops. */
-const DRAIN_MS = 6_000
+const DRAIN_MS = 5_000
 
 export type Listening = {
   /** Where it listens, e.g. `http://127.0.0.1:4000`. */

@@ -83,12 +83,18 @@ function createLease({ address = REACHABLE as string | null, peers = [] as LiveN
   database.peers = peers
   const told: string[] = []
   const tell = (what: string) => () => void told.push(`${what} ${lease.node?.epoch} ${lease.isValid()}`)
-  const lease: NodeLease = new NodeLease(database.db, silentLogger, { id: ID, address, name: 'test' }, () => 0, {
-    onHeld: () => {},
-    onDoubt: tell('doubt'),
-    onLost: tell('lost'),
-    onDrain: tell('drain'),
-  })
+  const lease: NodeLease = new NodeLease(
+    database.db,
+    silentLogger,
+    { id: ID, address, keyCheck: null, name: 'test' },
+    () => 0,
+    {
+      onHeld: () => {},
+      onDoubt: tell('doubt'),
+      onLost: tell('lost'),
+      onDrain: tell('drain'),
+    },
+  )
   onTestFinished(() => lease.close())
   return { lease, database, told }
 }

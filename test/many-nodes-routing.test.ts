@@ -58,6 +58,20 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
     await Promise.all([wire.close(), redis.close(), whatsapp.close(), database.drop()])
   })
 
+  test('a node with a key that they do not know is not let in', async () => {
+    const stranger = {
+      databaseUrl: database.url,
+      redisUrl: redis.url,
+      nodeAddress: { host: '127.0.0.1', port: 0 },
+      whatsappUrl: whatsapp.url,
+      encryptionKey: Buffer.alloc(32, 7),
+    }
+    await expect(startTestGateway(stranger)).rejects.toThrow(/another ENCRYPTION_KEY/)
+    expect(owner.services.sessions.peers?.list()).toHaveLength(1)
+    const knowing = await startTestGateway({ ...stranger, previousEncryptionKey: Buffer.from(TEST_KEY, 'base64') })
+    await knowing.close()
+  })
+
   const ask = async (gateway: TestGateway, query: string) => {
     const { data, errors } = await gateway.post(query, account.token)
     if (errors) throw Object.assign(new Error(errors[0]?.message), errors[0]?.extensions)

@@ -40,7 +40,14 @@ describe.skipIf(!hasPostgres)('the owner of a session', () => {
 
   const register = async (): Promise<NodeRef> => {
     const { direct: db } = database
-    const options = { id: randomUUID(), address: '127.0.0.1:1', process: null, name: 'test', isDraining: false }
+    const options = {
+      id: randomUUID(),
+      address: '127.0.0.1:1',
+      process: null,
+      name: 'test',
+      keyCheck: null,
+      isDraining: false,
+    }
     const node = await registerNode(db, options)
     onTestFinished(() => buryNode(db, node))
     return node

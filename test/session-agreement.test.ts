@@ -92,6 +92,10 @@ test('REST and GraphQL say the same of a connection and its profile at every mom
     await isCompared('DISCONNECTED STOPPED')
     await number.connect()
     await number.reaches('connected')
+    // Once it is opened again, because it is ours.
+    number.phone.replace()
+    await number.reaches('connecting', 'REPLACED')
+    await number.reaches('connected')
     number.phone.replace()
     await isCompared('DISCONNECTED REPLACED')
     await number.connect()

@@ -48,6 +48,7 @@ class RedisBus implements Bus {
   readonly #pings: NodeJS.Timeout
   #events: BusEvents | null = null
   #isUp = false
+  #isClosed = false
 
   constructor(publisher: Redis, subscriber: Redis, sealer: Sealer, logger: Logger) {
     this.#sealer = sealer
@@ -99,6 +100,7 @@ class RedisBus implements Bus {
   async close(): Promise<void> {
     clearInterval(this.#pings)
     this.#events = null
+    this.#isClosed = true
     this.#publisher.disconnect()
     this.#subscriber.disconnect()
   }
@@ -119,7 +121,7 @@ class RedisBus implements Bus {
   }
 
   #setUp(isUp: boolean): void {
-    if (isUp === this.#isUp) return
+    if (isUp === this.#isUp || this.#isClosed) return
     this.#isUp = isUp
     if (isUp) this.#logger.info('the bus between the nodes is up')
     else this.#logger.warn('the bus between the nodes is away: states of other nodes are asked for instead')

@@ -52,6 +52,8 @@ type Parts = { states: RemoteStates; announcements: Announcements; own: OwnSessi
 export class Cluster implements RemoteSessions {
   /** Under which the others know this process. */
   readonly nodeId: string
+  /** What the key of this node is known by to the others, and the one before it. */
+  readonly keyChecks: readonly string[]
   readonly #logger: Logger
   readonly #bus: Bus
   readonly #client: PeerClient
@@ -62,7 +64,7 @@ export class Cluster implements RemoteSessions {
   static async open(config: ClusterConfig): Promise<Cluster> {
     const { nodeAddress, logger } = config
     const nodeId = randomUUID()
-    const { busSealer, bearers } = clusterSecretsOf({
+    const { busSealer, bearers, keyChecks } = clusterSecretsOf({
       current: config.encryptionKey,
       previous: config.previousEncryptionKey,
     })
@@ -91,11 +93,12 @@ export class Cluster implements RemoteSessions {
       await bus.close()
       throw error
     })
-    return new Cluster(nodeId, logger, bus, createPeerClient(bearers), server, joined)
+    return new Cluster(nodeId, keyChecks, logger, bus, createPeerClient(bearers), server, joined)
   }
 
   private constructor(
     nodeId: string,
+    keyChecks: readonly string[],
     logger: Logger,
     bus: Bus,
     client: PeerClient,
@@ -104,6 +107,7 @@ export class Cluster implements RemoteSessions {
   ) {
     this.#joined = joined
     this.nodeId = nodeId
+    this.keyChecks = keyChecks
     this.#logger = logger
     this.#bus = bus
     this.#client = client

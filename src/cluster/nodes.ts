@@ -15,6 +15,8 @@ export type Registration = {
   process: string | null
   /** For people. */
   name: string
+  /** What its key is known by; null for a node that the others cannot reach. */
+  keyCheck: string | null
   /** Whether it was asked to give its sessions away under an earlier registration. */
   isDraining: boolean
 }
@@ -33,7 +35,7 @@ const leaseUntil = sql<Date>`clock_timestamp() + ${LEASE_MS} * interval '1 milli
  */
 export const registerNode = (
   db: Kysely<DB>,
-  { id, address, process, name, isDraining }: Registration,
+  { id, address, process, name, keyCheck, isDraining }: Registration,
 ): Promise<NodeRef> =>
   inTransaction(db, async (transaction) => {
     await sql`lock table nodes in share row exclusive mode`.execute(transaction)
@@ -41,10 +43,36 @@ export const registerNode = (
     const epoch = await nextEpoch(transaction)
     await transaction
       .insertInto('nodes')
-      .values({ id, epoch, address, process, name, is_draining: isDraining, lease_until: leaseUntil })
+      .values({
+        id,
+        epoch,
+        address,
+        process,
+        name,
+        key_check: keyCheck,
+        is_draining: isDraining,
+        lease_until: leaseUntil,
+      })
       .execute()
     return { id, epoch }
   })
+
+/**
+ * Sessions are given to every node, which has to be able to read them.
+ * @throws when a living node has a key that this one does not know
+ */
+export async function refuseOtherKeys(db: Kysely<DB>, keyChecks: readonly string[]): Promise<void> {
+  const stranger = await db
+    .selectFrom('nodes')
+    .select('name')
+    .where(sql<boolean>`lease_until > clock_timestamp() and key_check <> all(${keyChecks}::text[])`)
+    .executeTakeFirst()
+  if (stranger) {
+    throw new Error(
+      `The node ${stranger.name} of this deployment has another ENCRYPTION_KEY. All nodes need the same one; while it is replaced, set ENCRYPTION_KEY_PREVIOUS to the other`,
+    )
+  }
+}
 
 /** A number above every epoch so far. */
 export async function nextEpoch(db: Kysely<DB>): Promise<number> {

@@ -518,11 +518,17 @@ export class RemoteStates {
     const last = lastSequenceOf(epoch ?? epochOf(status.sequence))
     if (status.sequence >= last) return
     entry.isDoubted = false
-    const ended = isLive(status) ? movedAway(status, last) : { ...status, sequence: last }
+    const ended = isLive(status) ? this.#movedAway(instance, status, last) : { ...status, sequence: last }
     this.#say(entry, { instance, status: ended, step: null })
     if (step && !isOutcome(step.step) && !this.#services.isHere(instanceId)) {
       this.#services.pairingSteps.publish(instanceId, { kind: 'failed', reason: reasonOf('HANDOVER') })
     }
+  }
+
+  /** Only what is paired is opened by its next owner: a pairing has to be begun anew. */
+  #movedAway(instance: Instance, status: ConnectionStatus, sequence: number): ConnectionStatus {
+    const isPaired = instance.pairedAt !== null && instance.loggedOutAt === null
+    return isPaired ? movedAway(status, sequence) : statusAtRest(instance, this.#startedAt, sequence)
   }
 
   /** Says something else of a session than its owner has told last. */

@@ -9,11 +9,14 @@ export type ClusterSecrets = {
   busSealer: Sealer
   /** What a node shows to another one; while the key is being replaced nodes know the one before, too. */
   bearers: readonly string[]
+  /** What the nodes of a deployment know each other's key by, without knowing it; the present one first. */
+  keyChecks: readonly string[]
 }
 
 export const clusterSecretsOf = ({ current, previous }: Keys): ClusterSecrets => ({
   busSealer: new Sealer(derive(current, 'bus'), previous && derive(previous, 'bus')),
   bearers: [current, ...(previous ? [previous] : [])].map((key) => derive(key, 'peer').toString('base64url')),
+  keyChecks: [current, ...(previous ? [previous] : [])].map((key) => derive(key, 'check').toString('base64url')),
 })
 
 const derive = (key: Buffer, purpose: string): Buffer =>

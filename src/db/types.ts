@@ -74,6 +74,7 @@ export interface Nodes {
   epoch: Int8;
   id: string;
   is_draining: Generated<boolean>;
+  key_check: string | null;
   lease_until: Timestamp;
   name: string;
   owned: Generated<number>;

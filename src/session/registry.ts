@@ -45,6 +45,8 @@ export type RegistryServices = Omit<LinkServices, 'caches' | 'timings' | 'mayRea
     address?: string | null
     /** The way to the sessions of other nodes; null: this one knows of none. */
     remote?: RemoteSessions | null
+    /** What this node's key is known by to the others. */
+    keyCheck?: string | null
     /** Under which the others know this process; null: any. */
     nodeId?: string | null
     timings?: LinkTimings | undefined
@@ -55,7 +57,7 @@ export type RegistryServices = Omit<LinkServices, 'caches' | 'timings' | 'mayRea
 export const sessionsElsewhere = () =>
   new GatewayError(
     'SERVICE_UNAVAILABLE',
-    'The sessions of this database are run by another process of the gateway. Ask that one, or stop it',
+    'The sessions of this database are run by another process of the gateway. Ask that one: a command goes through it when it is given with its DATA_DIR',
     { retryAfter: 5 },
   )
 
@@ -91,19 +93,21 @@ export class SessionRegistry {
   #sweep: NodeJS.Timeout | undefined
 
   constructor(services: RegistryServices) {
-    const { urgent, logger, address = null, nodeId = null, remote = null } = services
+    const { urgent, logger, address = null, nodeId = null, keyCheck = null, remote = null } = services
     this.#lease =
       urgent &&
       new NodeLease(
         urgent,
         logger,
-        { id: nodeId ?? randomUUID(), address, name: hostname() },
+        { id: nodeId ?? randomUUID(), address, keyCheck, name: hostname() },
         () => this.running.length,
         {
           onHeld: (now) => this.#hold(now),
           onDoubt: () => this.#doubt(),
           onLost: () => this.#lose(),
-          onDrain: () => logger.info('this node gives its sessions away, because it was asked to'),
+          onDrain: () => {
+            if (!this.#isLeaving) logger.info('this node gives its sessions away, because it was asked to')
+          },
         },
       )
     this.#remote = remote

@@ -263,8 +263,13 @@ export class Session {
     this.#isSuspended = true
     const wasPairing = !this.#isPaired
     this.#endAttempt()
-    this.#enter({ kind: 'resting', failure: { reason: 'HANDOVER', whatsappCode: null } })
+    this.#enter({ kind: 'resting', failure: this.#movedAway })
     if (wasPairing) this.#failPairing({ reason: 'HANDOVER', whatsappCode: null })
+  }
+
+  /** Only what is paired is opened by its next owner: of another one there is nothing to wait for. */
+  get #movedAway(): Failure | null {
+    return this.#isPaired ? { reason: 'HANDOVER', whatsappCode: null } : null
   }
 
   /** Another node could not confirm its status, and has said so: that needs a newer one to be taken back. */
@@ -313,8 +318,7 @@ export class Session {
     void this.#auth?.discard()
     this.#endAttempt()
     if (this.#step) this.#failPairing({ reason: 'HANDOVER', whatsappCode: null })
-    if (this.#phase.kind !== 'resting')
-      this.#enter({ kind: 'resting', failure: { reason: 'HANDOVER', whatsappCode: null } })
+    if (this.#phase.kind !== 'resting') this.#enter({ kind: 'resting', failure: this.#movedAway })
   }
 
   /**
