@@ -64,7 +64,7 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
       redisUrl: redis.url,
       nodeAddress: { host: '127.0.0.1', port: 0 },
       whatsappUrl: whatsapp.url,
-      encryptionKey: Buffer.alloc(32, 7),
+      encryptionKey: Buffer.alloc(32, 201),
     }
     await expect(startTestGateway(stranger)).rejects.toThrow(/another ENCRYPTION_KEY/)
     expect(owner.services.sessions.peers?.list()).toHaveLength(1)
