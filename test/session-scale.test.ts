@@ -9,8 +9,8 @@ import { ask, connectedIn, seedFleet } from './fleet.ts'
 import { createTestDatabase, hasPostgres, startTestGateway } from './testkit.ts'
 import { until } from './whatsapp.ts'
 
-/** SESSIONS=500 npx vitest run test/session-scale.test.ts measures more of them. */
-const SESSIONS = Number(process.env.SESSIONS ?? 200)
+/** SESSIONS=2000 npx vitest run test/session-scale.test.ts measures more of them. */
+const SESSIONS = Number(process.env.SESSIONS ?? 500)
 const MAX_OPENING = 8
 const MIB = 1_024 * 1_024
 const PATIENCE_MS = 60_000 + SESSIONS * 500
