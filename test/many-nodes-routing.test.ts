@@ -87,6 +87,27 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
         `mutation { ${field}(input: { instance: { id: "${id}" } ${more} }) { instance { connection { state } } } }`,
       )
     )[field].instance.connection.state
+
+  test('a pairing whose node goes away has to be begun anew, as every node says', async () => {
+    const third = await startTestGateway({
+      databaseUrl: database.url,
+      redisUrl: redis.url,
+      nodeAddress: { host: '127.0.0.1', port: 0 },
+      whatsappUrl: whatsapp.url,
+    })
+    const { id } = await account.instance('begun-elsewhere')
+    await order(third, 'connectInstance', id)
+    const isOffered = (connection: { reason: { code: string } | null }) =>
+      connection.reason?.code === 'AWAITING_PAIRING'
+    for (const gateway of [third, owner, other]) await until(() => connectionIn(gateway, id), isOffered)
+    await third.close()
+    for (const gateway of [owner, other]) {
+      await until(
+        () => connectionIn(gateway, id),
+        ({ state, reason }) => state === 'DISCONNECTED' && reason?.code === 'NOT_PAIRED',
+      )
+    }
+  })
   const reaches = (gateway: TestGateway, id: string, state: string) =>
     until(
       () => connectionIn(gateway, id),
