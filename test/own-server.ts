@@ -6,7 +6,7 @@ import { type Child, type ProcessOptions, startChild } from './child.ts'
 export type OwnServer = {
   url: string
   port: number
-  /** Starts it again after `stop` or `kill`. */
+  /** Starts it again after `stop` or `kill`; does nothing while it runs. */
   start(): Promise<void>
   stop(): Promise<void>
   restart(): Promise<void>
@@ -39,6 +39,7 @@ export async function startOwnServer(recipe: Recipe): Promise<OwnServer> {
   let isPaused = false
 
   const start = async () => {
+    if (child) return
     const started = startChild(recipe.command, recipe.environment, recipe.options)
     child = started
     let hasEnded = false
@@ -52,6 +53,7 @@ export async function startOwnServer(recipe: Recipe): Promise<OwnServer> {
       if (!problem) return
       if (hasEnded || performance.now() > deadline) {
         await started.kill()
+        child = null
         throw new Error(
           `${recipe.command[0]} does not serve: ${problem.message}\n${started.stdout()}${started.stderr()}`,
         )
