@@ -1,11 +1,23 @@
 import { reasonOf } from './reasons.ts'
 import type { ConnectionFacts, ConnectionReason, ConnectionStatus } from './state.ts'
 
+/** What was last said of facts, which are replaced when something in them changes. */
+const lastSaid = new WeakMap<ConnectionFacts, { restingSince: Date; status: ConnectionStatus }>()
+
 /**
- * The connection of an instance that has no live session: never connected, whatever was asked for.
+ * The connection of an instance that has no live session: never connected, whatever was asked for. The same object while
+ * nothing has changed.
  * @param restingSince since when this process can say so
  */
 export function statusAtRest(facts: ConnectionFacts, restingSince: Date, sequence: number): ConnectionStatus {
+  const said = lastSaid.get(facts)
+  if (said?.restingSince === restingSince && said.status.sequence === sequence) return said.status
+  const status = describeRest(facts, restingSince, sequence)
+  lastSaid.set(facts, { restingSince, status })
+  return status
+}
+
+function describeRest(facts: ConnectionFacts, restingSince: Date, sequence: number): ConnectionStatus {
   const { since, reason } = restOf(facts, restingSince)
   const isLoggedOut = facts.loggedOutAt !== null
   return {

@@ -3,7 +3,7 @@ import type { ExecutionResult } from 'graphql'
 import { badRequest } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
 import { readJsonBody } from '../http/body.ts'
-import { replyEmpty, replyJson, replyText } from '../http/reply.ts'
+import { replyBytes, replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 import { identify } from '../viewer/identify.ts'
 import { Call, httpAnswer } from './call.ts'
@@ -58,7 +58,7 @@ export function createGraphQLHandler(services: Services, operations: Operations)
     if (request.method === 'OPTIONS') return replyEmpty(response, 204)
     if (config.graphiql && wantsGraphiQL(request)) {
       response.setHeader('Content-Type', 'text/html; charset=utf-8')
-      return replyText(response, 200, await graphiqlPage())
+      return replyBytes(response, 200, await graphiqlPage())
     }
     try {
       const token = await identify(services, request)

@@ -1,17 +1,18 @@
 import type { ServerResponse } from 'node:http'
+import { type Bytes, bytesOf } from './bytes.ts'
 
-/** Ends a response with a text whose type is set already; for HEAD, Node leaves the body out. */
-export function replyText(response: ServerResponse, status: number, text: string | Buffer): void {
-  response.writeHead(status, { 'Content-Length': Buffer.byteLength(text) })
-  response.end(text)
+export const JSON_TYPE = 'application/json; charset=utf-8'
+
+/** Ends a response whose type is set already; for HEAD, Node leaves the body out. */
+export function replyBytes(response: ServerResponse, status: number, bytes: Bytes | Buffer): void {
+  response.writeHead(status, { 'Content-Length': bytes.length })
+  response.end(bytes, 'latin1')
 }
 
-export function replyJson(
-  response: ServerResponse,
-  status: number,
-  json: string | Buffer,
-  contentType = 'application/json; charset=utf-8',
-): void {
+export const replyText = (response: ServerResponse, status: number, text: string): void =>
+  replyBytes(response, status, bytesOf(text))
+
+export function replyJson(response: ServerResponse, status: number, json: string, contentType = JSON_TYPE): void {
   response.setHeader('Content-Type', contentType)
   replyText(response, status, json)
 }

@@ -1,3 +1,5 @@
+import type { ConnectionStatus } from '../connection/state.ts'
+import { type Bytes, bytesOf } from '../http/bytes.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { BlockName, Blocks } from './blocks.ts'
 
@@ -5,8 +7,34 @@ import type { BlockName, Blocks } from './blocks.ts'
 const ROW_OVERHEAD_BYTES = 400
 /** Selections of which the written bytes are kept at most. */
 const MAX_SELECTIONS = 4
+/** What a kept selection occupies beside what its rows say: what is said of the connection, and objects. */
+const SELECTION_BYTES = 1_000
 
 type Loading = Partial<Record<BlockName, Promise<void>>>
+
+/** What one selection writes of an instance. */
+export class WrittenSelection {
+  readonly rows: readonly Bytes[]
+  #status: ConnectionStatus | null = null
+  #connections: readonly Bytes[] = []
+
+  constructor(rows: readonly Bytes[]) {
+    this.rows = rows
+  }
+
+  get bytes(): number {
+    return this.rows.reduce((bytes, part) => bytes + part.length, SELECTION_BYTES)
+  }
+
+  /** What is said of the connection; written when the status is another than the last time. */
+  connections(status: ConnectionStatus, write: (status: ConnectionStatus) => readonly string[]): readonly Bytes[] {
+    if (status !== this.#status) {
+      this.#connections = write(status).map(bytesOf)
+      this.#status = status
+    }
+    return this.#connections
+  }
+}
 
 /**
  * What is known of one instance until something about it changes: then the record is dropped as a whole, and a reading
@@ -16,7 +44,7 @@ export class InstanceRecord {
   readonly instance: Instance
   readonly blocks: Partial<Blocks> = {}
   readonly #loading: Loading = {}
-  readonly #written = new Map<object, readonly Buffer[]>()
+  readonly #written = new Map<object, WrittenSelection>()
   readonly #onGrow: ((bytes: number) => void) | undefined
   #bytes = 0
 
@@ -54,18 +82,18 @@ export class InstanceRecord {
     if (this.#onGrow) this.#grow(sizeOf(block))
   }
 
-  /** The rows as a selection writes them, in parts; written when they are first asked for. */
-  written(selection: object, write: () => readonly string[]): readonly Buffer[] {
+  /** The instance as a selection writes it, in parts; what the rows say is written when it is first asked for. */
+  written(selection: object, write: () => readonly string[]): WrittenSelection {
     const known = this.#written.get(selection)
     if (known) return known
-    const written = write().map((text) => Buffer.from(text))
+    const written = new WrittenSelection(write().map(bytesOf))
     const [oldest] = this.#written.keys()
     if (this.#written.size >= MAX_SELECTIONS && oldest) {
-      this.#grow(-lengthOf(this.#written.get(oldest)))
+      this.#grow(-(this.#written.get(oldest)?.bytes ?? 0))
       this.#written.delete(oldest)
     }
     this.#written.set(selection, written)
-    this.#grow(lengthOf(written))
+    this.#grow(written.bytes)
     return written
   }
 
@@ -76,6 +104,3 @@ export class InstanceRecord {
 }
 
 const sizeOf = (row: object): number => ROW_OVERHEAD_BYTES + 2 * JSON.stringify(row).length
-
-const lengthOf = (written: readonly Buffer[] = []): number =>
-  written.reduce((bytes, part) => bytes + part.length, ROW_OVERHEAD_BYTES)

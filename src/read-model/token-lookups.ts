@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import type { DB } from '../db/types.ts'
 import { createTokenLookup, type TokenLookup } from '../token/lookup.ts'
 import type { LiveToken } from '../token/queries.ts'
-import { digestToken } from '../token/token.ts'
+import { digestKeyOf } from '../token/token.ts'
 
 /** What one token occupies, roughly. */
 const TOKEN_BYTES = 700
@@ -28,7 +28,7 @@ export class TokenLookups {
   }
 
   async find(token: string): Promise<LiveToken | undefined> {
-    const key = digestToken(token).toString('latin1')
+    const key = digestKeyOf(token)
     const known = this.#found.get(key)
     if (known) return known
     const changes = this.#changes

@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ConnectionStatus } from '../connection/state.ts'
 import { badUserInput, instanceNotFound } from '../errors.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
-import type { Pieces } from '../http/pieces.ts'
-import { replyEmpty, replyJson } from '../http/reply.ts'
+import type { Bytes } from '../http/bytes.ts'
+import { JSON_TYPE, replyBytes, replyEmpty } from '../http/reply.ts'
 import { type NameFilter, parseInstanceNameQuery } from '../instance/filter.ts'
 import { createLoaders, type Loaders } from '../loaders.ts'
 import { rateLimited } from '../rate-limit.ts'
@@ -39,12 +40,15 @@ export async function listInstances(
   const records = await recordsOf(services, viewer, filter)
   if (filter !== 'all' && filter.length === 1 && records.length === 0) throw instanceNotFound()
 
-  const tagged: string[] = []
-  const body = listBody(records, (record, pieces) => writeItem(record, pieces, tagged, services.sessions))
+  const tagged: Bytes[] = []
+  const items = records.map((record) => writeItem(record, tagged, services.sessions))
   const etag = etagOf(principal, tagged)
   response.setHeader('ETag', etag)
   if (matchesEtag(request.headers['if-none-match'], etag)) replyEmpty(response, 304)
-  else replyJson(response, 200, body)
+  else {
+    response.setHeader('Content-Type', JSON_TYPE)
+    replyBytes(response, 200, listBody(items))
+  }
 }
 
 /** An instance token's filter is ignored, whatever it says. */
@@ -79,16 +83,16 @@ async function loadRecords(loaders: Loaders, filter: NameFilter): Promise<Instan
 /** The selection that an item is, for what is kept with its record: its two texts, and what stands for them in a tag. */
 const ITEM = {}
 
-function writeItem(record: InstanceRecord, body: Pieces, tagged: string[], sessions: SessionRegistry): void {
+const writeConnection = (status: ConnectionStatus): string[] => [connectionText(status)]
+
+function writeItem(record: InstanceRecord, tagged: Bytes[], sessions: SessionRegistry): Bytes {
   const { instance, blocks } = record
-  const [before, after, digest] = record.written(ITEM, () => {
+  const written = record.written(ITEM, () => {
     const texts = itemTexts(instance, blocks as Blocks)
     return [...texts, digestOf(texts.join(''))]
   })
-  if (!before || !after || !digest) return
-  const connection = connectionText(sessions.statusOf(instance))
-  body.add(before)
-  body.add(connection)
-  body.add(after)
-  tagged.push(digest.toString('latin1'), connection)
+  const [before, after, digest] = written.rows as [Bytes, Bytes, Bytes]
+  const [connection] = written.connections(sessions.statusOf(instance), writeConnection) as [Bytes]
+  tagged.push(digest, connection)
+  return (before + connection + after) as Bytes
 }

@@ -1,17 +1,15 @@
 import type { ConnectionStatus } from '../connection/state.ts'
-import { Pieces, writeList } from '../http/pieces.ts'
+import { type Bytes, jsonList } from '../http/bytes.ts'
 import { defaultWebhookOf } from '../integration/queries.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { Blocks } from '../read-model/blocks.ts'
 
-/** The documented body of `GET /api/instance/list`; `writeItem` adds each item. */
-export function listBody<Item>(items: readonly Item[], writeItem: (item: Item, body: Pieces) => void): Buffer {
-  const message = items.length === 1 ? '1 Instance found' : `${items.length} Instances found`
-  const body = new Pieces()
-  body.add(`{"success":true,"message":"${message}","instances":`)
-  writeList(body, items, (item) => writeItem(item, body))
-  body.add(`,"meta":{"total":${items.length}}}`)
-  return body.join()
+/** The documented body of `GET /api/instance/list`. */
+export function listBody(items: readonly Bytes[]): Bytes {
+  const total = items.length
+  const message = total === 1 ? '1 Instance found' : `${total} Instances found`
+  const body = `{"success":true,"message":"${message}","instances":${jsonList(items)},"meta":{"total":${total}}}`
+  return body as Bytes
 }
 
 /** What an item's rows say, in two texts: before and after its connection. */

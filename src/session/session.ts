@@ -7,6 +7,7 @@ import { DEFAULT_SETTINGS, settingsOf } from '../integration/queries.ts'
 import type { Logger } from '../logger.ts'
 import type { PairingStep } from '../pairing/step.ts'
 import { SerialQueue } from '../serial.ts'
+import { rememberLast } from '../remember-last.ts'
 import { within } from '../within.ts'
 import { AuthState } from './auth-state.ts'
 import { pauseAfterReplaced, pauseBefore } from './backoff.ts'
@@ -84,6 +85,10 @@ export class Session {
   readonly #settings = new SerialQueue()
   readonly #behaviour = new Behaviour(DEFAULT_SETTINGS)
   readonly #profile: ProfileKeeper
+  readonly #describe = rememberLast(
+    (phase: Phase, facts: Instance, since: Date, observedAt: Date | null, isOnline: boolean, sequence: number) =>
+      describePhase(phase, facts, { since, observedAt, isOnline, sequence }),
+  )
   #facts: Instance
   #phase: Phase = { kind: 'resting', failure: null }
   #since = new Date()
@@ -136,7 +141,10 @@ export class Session {
     return this.#phase.kind === 'open' && !this.#onLogoutOver ? (this.#attempt?.link?.quietMs ?? null) : null
   }
 
-  /** The present connection, at once. A link that has fallen silent is given up here when its own watch is late. */
+  /**
+   * The present connection, at once; the same object while nothing has changed. A link that has fallen silent is given up
+   * here when its own watch is late.
+   */
   status(): ConnectionStatus {
     const attempt = this.#attempt
     if (this.#phase.kind === 'open' && attempt && !this.#services.mayRead()) this.#services.onDoubt()
@@ -144,12 +152,14 @@ export class Session {
       attempt.link.endSilent()
       this.#lost(attempt, { kind: 'silent' })
     }
-    return describePhase(this.#phase, this.#facts, {
-      since: this.#since,
-      observedAt: this.#attempt?.link?.lastFrameAt ?? null,
-      isOnline: this.#isOnline,
-      sequence: sequenceOf(this.#owned.epoch, this.#changes),
-    })
+    return this.#describe(
+      this.#phase,
+      this.#facts,
+      this.#since,
+      this.#attempt?.link?.lastFrameAt ?? null,
+      this.#isOnline,
+      sequenceOf(this.#owned.epoch, this.#changes),
+    )
   }
 
   /** What a running pairing offers. */

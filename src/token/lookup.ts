@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '../db/types.ts'
 import { findTokenByDigest, type LiveToken } from './queries.ts'
-import { digestToken } from './token.ts'
+import { digestKeyOf } from './token.ts'
 
 /** The live token of a text; undefined when it is unknown or revoked. */
 export type TokenLookup = (token: string) => Promise<LiveToken | undefined>
@@ -15,8 +15,8 @@ export function createTokenLookup(db: Kysely<DB>): TokenLookup {
   const running = new Map<string, Promise<LiveToken | undefined>>()
   const waiting = new Map<string, Promise<LiveToken | undefined>>()
 
-  const look = (key: string, digest: Buffer) => {
-    const looking = findTokenByDigest(db, digest).finally(() => {
+  const look = (key: string) => {
+    const looking = findTokenByDigest(db, Buffer.from(key, 'base64url')).finally(() => {
       if (running.get(key) === looking) running.delete(key)
     })
     running.set(key, looking)
@@ -24,14 +24,13 @@ export function createTokenLookup(db: Kysely<DB>): TokenLookup {
   }
 
   return (token) => {
-    const digest = digestToken(token)
-    const key = digest.toString('latin1')
+    const key = digestKeyOf(token)
     const current = running.get(key)
-    if (!current) return look(key, digest)
+    if (!current) return look(key)
     const next =
       waiting.get(key) ??
       // When the database did not answer the one before, this one is not tried: it would wait as long again.
-      current.finally(() => waiting.delete(key)).then(() => look(key, digest))
+      current.finally(() => waiting.delete(key)).then(() => look(key))
     waiting.set(key, next)
     return next
   }

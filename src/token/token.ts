@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 export type TokenKind = 'account' | 'instance'
 
@@ -19,7 +19,10 @@ export const IMPORTED_TOKEN_RULE = tokenRule(MIN_IMPORTED_LENGTH)
 export const generateToken = (kind: TokenKind): string => PREFIX[kind] + randomBytes(24).toString('base64url')
 
 /** What is stored and looked up in place of a token: its SHA-256. */
-export const digestToken = (token: string): Buffer => createHash('sha256').update(token, 'utf8').digest()
+export const digestToken = (token: string): Buffer => Buffer.from(digestKeyOf(token), 'base64url')
+
+/** The digest as a key of maps, in base64url. */
+export const digestKeyOf = (token: string): string => hash('sha256', token, 'base64url')
 
 /**
  * Whether a text can be a token at all; what cannot is refused without a lookup. A comma is what a proxy joins repeated

@@ -4,11 +4,12 @@ import type { LiveToken } from '../token/queries.ts'
 import { isTokenText } from '../token/token.ts'
 import { tenantOf } from './viewer.ts'
 
-/** The token of a request: the `token` header, then `Authorization: Bearer`. 'invalid': sent in a way that is never right. */
-export function tokenOf(request: Pick<IncomingMessage, 'headersDistinct'>): string | null | 'invalid' {
-  const sent = request.headersDistinct.token ?? []
-  if (sent.length > 1) return 'invalid'
-  return readToken(sent[0]?.trim() || bearerOf(request.headersDistinct.authorization?.[0]) || '')
+/**
+ * The token of a request: the `token` header, then `Authorization: Bearer`. 'invalid': sent in a way that is never right,
+ * such as twice, which Node joins with a comma.
+ */
+export function tokenOf({ headers }: Pick<IncomingMessage, 'headers'>): string | null | 'invalid' {
+  return readToken(String(headers.token ?? '').trim() || bearerOf(headers.authorization) || '')
 }
 
 /** A token as it was sent, anywhere; null when it is empty. */

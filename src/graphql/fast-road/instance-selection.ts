@@ -1,12 +1,12 @@
 import { type FieldNode, type GraphQLObjectType, isObjectType } from 'graphql'
 import type { ConnectionStatus } from '../../connection/state.ts'
-import type { Pieces } from '../../http/pieces.ts'
+import type { Bytes } from '../../http/bytes.ts'
 import type { Instance } from '../../instance/queries.ts'
 import { defaultWebhookOf } from '../../integration/queries.ts'
 import type { BlockName, Blocks } from '../../read-model/blocks.ts'
 import type { InstanceRecord } from '../../read-model/instance-record.ts'
 import type { Written } from './plan.ts'
-import { fieldReader, NotPlain, oneByte, type Read, subfieldsOf, valueReader } from './readers.ts'
+import { fieldWriter, NotPlain, oneByte, subfieldsOf, valueWriter, type Write } from './writers.ts'
 
 /** Fields that are columns of the instance itself. */
 const OWN_FIELDS = new Set(['__typename', 'id', 'name', 'createdAt', 'updatedAt'])
@@ -27,13 +27,13 @@ type Part = (record: InstanceRecord) => string
 
 /**
  * What is selected of each instance. What its rows say is written once and kept with the record until it changes; the
- * connection is written anew each time, between those texts.
+ * connection, between those texts, is written whenever its status is another one.
  */
 export class InstanceSelection {
   readonly blocks: readonly BlockName[]
   /** Around each connection: one list more than there are connections. */
   readonly #around: Part[][] = [[]]
-  readonly #connections: Read[] = []
+  readonly #connections: Write[] = []
 
   constructor(written: Written, nodes: readonly FieldNode[]) {
     const type = written.schema.getType('Instance')
@@ -46,32 +46,31 @@ export class InstanceSelection {
       const name = fieldNodes[0]?.name.value ?? ''
       const blockField = Object.hasOwn(BLOCK_FIELDS, name) ? BLOCK_FIELDS[name] : undefined
       if (name === 'connection') {
-        this.#connections.push(blockReader(written, type, name, fieldNodes))
+        this.#connections.push(blockWriter(written, type, name, fieldNodes))
         this.#around.push([])
       } else if (blockField) {
-        const read = blockReader(written, type, name, fieldNodes)
+        const write = blockWriter(written, type, name, fieldNodes)
         blocks.add(blockField.block)
-        this.#around.at(-1)?.push((record) => JSON.stringify(read(blockField.of(record.blocks))))
+        this.#around.at(-1)?.push((record) => write(blockField.of(record.blocks)))
       } else if (OWN_FIELDS.has(name)) {
-        const read = fieldReader(written, type, fieldNodes)
-        this.#around.at(-1)?.push((record) => JSON.stringify(read(record.instance)))
+        const write = fieldWriter(written, type, fieldNodes)
+        this.#around.at(-1)?.push((record) => write(record.instance))
       } else throw new NotPlain()
     }
     this.#addText(prefix === '{' ? '{}' : '}')
     this.blocks = [...blocks]
   }
 
-  write(record: InstanceRecord, body: Pieces, statusOf: (instance: Instance) => ConnectionStatus): void {
-    const [first, ...others] = record.written(this, () => this.#textsOf(record))
-    if (first) body.add(first)
-    if (this.#connections.length === 0) return
-    const status = statusOf(record.instance)
-    for (const [index, read] of this.#connections.entries()) {
-      body.add(JSON.stringify(read(status)))
-      const after = others[index]
-      if (after) body.add(after)
-    }
+  write(record: InstanceRecord, statusOf: (instance: Instance) => ConnectionStatus): Bytes {
+    const written = record.written(this, () => this.#textsOf(record))
+    let [text = ''] = written.rows as readonly string[]
+    if (this.#connections.length === 0) return text as Bytes
+    const connections = written.connections(statusOf(record.instance), this.#writeConnections)
+    for (const [index, connection] of connections.entries()) text += connection + written.rows[index + 1]
+    return text as Bytes
   }
+
+  readonly #writeConnections = (status: ConnectionStatus): string[] => this.#connections.map((write) => write(status))
 
   #addText(text: string): void {
     this.#around.at(-1)?.push(() => text)
@@ -82,8 +81,8 @@ export class InstanceSelection {
   }
 }
 
-function blockReader(written: Written, type: GraphQLObjectType, name: string, nodes: readonly FieldNode[]): Read {
+function blockWriter(written: Written, type: GraphQLObjectType, name: string, nodes: readonly FieldNode[]): Write {
   const field = type.getFields()[name]
   if (!field || field.args.length > 0) throw new NotPlain()
-  return valueReader(written, field.type, nodes)
+  return valueWriter(written, field.type, nodes)
 }

@@ -1,4 +1,5 @@
 import {
+  type ASTNode,
   type DocumentNode,
   type FieldNode,
   type FragmentDefinitionNode,
@@ -17,7 +18,7 @@ import { filterOfNames } from '../../instance/names.ts'
 import type { Viewer } from '../../viewer/viewer.ts'
 import { fragmentsOf } from '../root-fields.ts'
 import { InstanceSelection } from './instance-selection.ts'
-import { NotPlain, orNull } from './readers.ts'
+import { NotPlain, oneByte, orNull } from './writers.ts'
 
 /** Selections of one document, which differ in what its @skip and @include say. */
 const MAX_VARIANTS = 16
@@ -29,15 +30,18 @@ export type Written = {
   variables: Record<string, unknown>
 }
 
-/** A root field: which instances, and what of each. */
+type Arguments = Record<string, unknown>
+type ArgumentsOf = (variables: Record<string, unknown>) => Arguments
+
+/** A root field: which instances, and what of each; `before` stands before its value in the answer. */
 type Root =
-  | { key: string; name: 'instances' | 'instance'; node: FieldNode; selection: InstanceSelection }
-  | { key: string; name: '__typename' }
+  | { before: string; name: 'instances' | 'instance'; argumentsOf: ArgumentsOf; selection: InstanceSelection }
+  | { before: string; name: '__typename' }
 
 /** A root field with its arguments. */
 export type Asked =
-  | { key: string; name: 'instances' | 'instance'; filter: NameFilter; selection: InstanceSelection }
-  | { key: string; name: '__typename' }
+  | { before: string; name: 'instances' | 'instance'; filter: NameFilter; selection: InstanceSelection }
+  | { before: string; name: '__typename' }
 
 type Variables = Record<string, unknown> | null | undefined
 
@@ -70,8 +74,8 @@ export class Plan {
     const variables = this.#coerce(given ?? {})
     return this.#rootsFor(variables).map((root) => {
       if (root.name === '__typename') return root
-      const { key, name, node, selection } = root
-      return { key, name, selection, filter: filterOf(this.#schema, viewer, node, name, variables) }
+      const { before, name, argumentsOf, selection } = root
+      return { before, name, selection, filter: filterOf(viewer, name, argumentsOf(variables)) }
     })
   }
 
@@ -105,36 +109,40 @@ export class Plan {
 function rootOf(written: Written, key: string, nodes: readonly FieldNode[]): Root {
   const [node] = nodes
   const name = node?.name.value
-  if (name === '__typename') return { key, name }
+  const before = `${JSON.stringify(oneByte(key))}:`
+  if (name === '__typename') return { before, name }
   if (!node || (name !== 'instances' && name !== 'instance')) throw new NotPlain()
-  return { key, name, node, selection: new InstanceSelection(written, nodes) }
+  return { before, name, argumentsOf: argumentsOf(written, node), selection: new InstanceSelection(written, nodes) }
+}
+
+/** Arguments without variables are the same each time. */
+function argumentsOf({ schema }: Written, node: FieldNode): ArgumentsOf {
+  const field = schema.getQueryType()?.getFields()[node.name.value]
+  if (!field) throw new NotPlain()
+  const read = (variables: Record<string, unknown>): Arguments => getArgumentValues(field, node, variables)
+  if (node.arguments?.some((argument) => variablesIn(argument).length > 0)) return read
+  const fixed = read({})
+  return () => fixed
 }
 
 /** The variables on which it depends what is selected. */
 function conditionsOf(document: DocumentNode): string[] {
-  const names = new Set<string>()
-  visit(document, {
-    Directive: ({ arguments: args = [] }) => {
-      for (const { value } of args) if (value.kind === Kind.VARIABLE) names.add(value.name.value)
-    },
-  })
-  return [...names]
+  const names: string[] = []
+  visit(document, { Directive: (directive) => void names.push(...variablesIn(directive)) })
+  return [...new Set(names)]
+}
+
+function variablesIn(node: ASTNode): string[] {
+  const names: string[] = []
+  visit(node, { Variable: ({ name }) => void names.push(name.value) })
+  return names
 }
 
 /**
  * The rules of the resolvers of `instances` and `instance` over their arguments.
- * @throws NotPlain, and whatever the rules refuse
+ * @throws whatever the rules refuse
  */
-function filterOf(
-  schema: GraphQLSchema,
-  viewer: Viewer,
-  node: FieldNode,
-  name: 'instances' | 'instance',
-  variables: Record<string, unknown>,
-): NameFilter {
-  const field = schema.getQueryType()?.getFields()[name]
-  if (!field) throw new NotPlain()
-  const args = getArgumentValues(field, node, variables)
+function filterOf(viewer: Viewer, name: 'instances' | 'instance', args: Arguments): NameFilter {
   if (name === 'instance') return [args.name as string]
   return filterOfNames(viewer, args.names as readonly (string | null)[] | null | undefined)
 }

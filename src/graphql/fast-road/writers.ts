@@ -23,8 +23,8 @@ export function orNull<Value>(make: () => Value): Value | null {
   }
 }
 
-/** Makes what is answered, ready for JSON, of what a row or a resolver gave. */
-export type Read = (value: unknown) => unknown
+/** Writes what a row or a resolver gave, as the JSON that is answered. */
+export type Write = (value: unknown) => string
 
 type Fields = ReadonlyMap<string, readonly FieldNode[]>
 
@@ -44,61 +44,57 @@ const NOTHING: never = new Proxy(
  */
 export const oneByte = (name: string): string => Buffer.from(name, 'latin1').toString('latin1')
 
-/** Reads an object's fields from its row, by the schema's own resolvers. */
-function objectReader(written: Written, type: GraphQLObjectType, fields: Fields): Read {
-  const parts = [...fields].map(([key, nodes]) => {
-    // The one name that an object would not keep.
-    if (key === '__proto__') throw new NotPlain()
-    return { key: oneByte(key), read: fieldReader(written, type, nodes) }
-  })
+/** Writes an object's fields from its row, by the schema's own resolvers. */
+function objectWriter(written: Written, type: GraphQLObjectType, fields: Fields): Write {
+  const parts = [...fields].map(([key, nodes], index) => ({
+    before: `${index === 0 ? '' : ','}${JSON.stringify(oneByte(key))}:`,
+    write: fieldWriter(written, type, nodes),
+  }))
   return (row) => {
-    const object: Record<string, unknown> = {}
-    for (const { key, read } of parts) object[key] = read(row)
-    return object
+    let text = '{'
+    for (const { before, write } of parts) text += before + write(row)
+    return `${text}}`
   }
 }
 
-/** Reads one field from an object's row. */
-export function fieldReader(written: Written, type: GraphQLObjectType, nodes: readonly FieldNode[]): Read {
+/** Writes one field from an object's row. */
+export function fieldWriter(written: Written, type: GraphQLObjectType, nodes: readonly FieldNode[]): Write {
   const [node] = nodes
   const name = node?.name.value ?? ''
-  if (name === '__typename') return () => type.name
+  if (name === '__typename') return () => JSON.stringify(type.name)
   const field = type.getFields()[name]
   if (!field || field.args.length > 0) throw new NotPlain()
   const { resolve } = field
-  const read = valueReader(written, field.type, nodes)
-  if (!resolve) return (row) => read((row as Record<string, unknown>)[name])
-  return (row) => read(resolve(row, {}, NOTHING, NOTHING))
+  const write = valueWriter(written, field.type, nodes)
+  if (!resolve) return (row) => write((row as Record<string, unknown>)[name])
+  return (row) => write(resolve(row, {}, NOTHING, NOTHING))
 }
 
-/** Reads what a resolver gave, as its type. */
-export function valueReader(written: Written, type: GraphQLOutputType, nodes: readonly FieldNode[]): Read {
+/** Writes what a resolver gave, as its type. */
+export function valueWriter(written: Written, type: GraphQLOutputType, nodes: readonly FieldNode[]): Write {
   if (isNonNullType(type)) {
-    const read = valueReader(written, type.ofType, nodes)
-    return (value) => {
-      if (value == null) throw new NotPlain()
-      return read(value)
-    }
+    const write = valueWriter(written, type.ofType, nodes)
+    return (value) => write(present(value))
   }
-  const read = presentReader(written, type, nodes)
-  return (value) => (value == null ? null : read(value))
+  const write = presentWriter(written, type, nodes)
+  return (value) => (value == null ? 'null' : write(value))
 }
 
-function presentReader(written: Written, type: GraphQLOutputType, nodes: readonly FieldNode[]): Read {
+function presentWriter(written: Written, type: GraphQLOutputType, nodes: readonly FieldNode[]): Write {
   if (isListType(type)) {
-    const read = valueReader(written, type.ofType, nodes)
+    const write = valueWriter(written, type.ofType, nodes)
     return (values) => {
       if (!Array.isArray(values)) throw new NotPlain()
-      return values.map(read)
+      return `[${values.map(write).join(',')}]`
     }
   }
   if (isEnumType(type)) {
-    const names = new Map(type.getValues().map(({ name, value }) => [value, name]))
-    return (value) => present(names.get(value))
+    const texts = new Map(type.getValues().map(({ name, value }) => [value, JSON.stringify(name)]))
+    return (value) => present(texts.get(value))
   }
-  if (isLeafType(type)) return (value) => present(type.serialize(value))
+  if (isLeafType(type)) return (value) => JSON.stringify(present(type.serialize(value)))
   if (!isObjectType(type)) throw new NotPlain()
-  return objectReader(written, type, subfieldsOf(written, type, nodes))
+  return objectWriter(written, type, subfieldsOf(written, type, nodes))
 }
 
 function present<Value>(value: Value): NonNullable<Value> {

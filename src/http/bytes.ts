@@ -1,0 +1,14 @@
+const NOT_ASCII = /[^\0-\x7f]/
+
+/**
+ * UTF-8 as a text of one character a byte. Such texts are kept, joined and sent as they are: that costs a fraction of
+ * encoding the whole of an answer anew, and does not depend on what is written in it.
+ */
+export type Bytes = string & { readonly [isBytes]: never }
+declare const isBytes: unique symbol
+
+export const bytesOf = (text: string): Bytes =>
+  (NOT_ASCII.test(text) ? Buffer.from(text).toString('latin1') : text) as Bytes
+
+/** A JSON list of items that are JSON. */
+export const jsonList = (items: readonly Bytes[]): Bytes => `[${items.join(',')}]` as Bytes
