@@ -21,8 +21,7 @@ export class SlidingLogs {
   readonly #windowMs: number
   readonly #maxKeys: number
   readonly #now: () => number
-  /** Per key: the times of the places taken, oldest first. */
-  readonly #logs = new Map<string, number[]>()
+  readonly #logs = new Map<string, Log>()
 
   /**
    * @param limit asked for at each reservation when it may change
@@ -48,7 +47,8 @@ export class SlidingLogs {
     const now = this.#now()
     const limit = this.#limit()
     this.#forgetExpired(now)
-    const log = this.#live(this.#logs.get(key) ?? [], now)
+    const log = this.#logs.get(key) ?? new Log()
+    log.forgetUntil(now - this.#windowMs)
     const granted = log.length + places <= limit
     if (granted) {
       for (let place = 0; place < places; place++) log.push(now)
@@ -58,8 +58,8 @@ export class SlidingLogs {
     return {
       granted,
       remaining: Math.max(0, limit - log.length),
-      nextFreeMs: this.#untilExpiry(log[0] ?? now, now),
-      retryAfterMs: granted ? 0 : this.#untilExpiry(log[log.length + places - limit - 1] ?? now, now),
+      nextFreeMs: this.#untilExpiry(log.at(0) ?? now, now),
+      retryAfterMs: granted ? 0 : this.#untilExpiry(log.at(log.length + places - limit - 1) ?? now, now),
     }
   }
 
@@ -67,17 +67,37 @@ export class SlidingLogs {
     return stamp + this.#windowMs - now
   }
 
-  #live(log: number[], now: number): number[] {
-    const firstLive = log.findIndex((stamp) => this.#untilExpiry(stamp, now) > 0)
-    if (firstLive !== 0) log.splice(0, firstLive === -1 ? log.length : firstLive)
-    return log
-  }
-
   #forgetExpired(now: number): void {
     for (const [key, log] of this.#logs) {
-      const newest = log.at(-1) ?? Number.NEGATIVE_INFINITY
+      const newest = log.at(log.length - 1) ?? Number.NEGATIVE_INFINITY
       if (this.#untilExpiry(newest, now) > 0 && this.#logs.size <= this.#maxKeys) return
       this.#logs.delete(key)
     }
+  }
+}
+
+/** The times of the places taken, oldest first. Those that have left go in bulk: to move the rest up each time would cost its length. */
+class Log {
+  #stamps: number[] = []
+  #first = 0
+
+  get length(): number {
+    return this.#stamps.length - this.#first
+  }
+
+  at(place: number): number | undefined {
+    return this.#stamps[this.#first + place]
+  }
+
+  push(stamp: number): void {
+    this.#stamps.push(stamp)
+  }
+
+  /** Forgets what is not later than a time. */
+  forgetUntil(time: number): void {
+    while (this.length > 0 && (this.at(0) ?? 0) <= time) this.#first++
+    if (this.#first * 2 < this.#stamps.length) return
+    this.#stamps = this.#stamps.slice(this.#first)
+    this.#first = 0
   }
 }

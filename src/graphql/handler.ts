@@ -6,6 +6,7 @@ import { readJsonBody } from '../http/body.ts'
 import { replyBytes, replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 import { identify } from '../viewer/identify.ts'
+import { acceptedBy, GRAPHQL_JSON } from './accepted.ts'
 import { Call, httpAnswer } from './call.ts'
 import { EventStream } from './event-stream.ts'
 import { EventText } from './event-text.ts'
@@ -74,7 +75,7 @@ export function createGraphQLHandler(services: Services, operations: Operations)
         throw refusal
       }
       // Yoga knows neither an empty header nor what is expressly not accepted.
-      request.headers.accept = acceptedTypes(request).join(',')
+      request.headers.accept = acceptedBy(request).types.join(',')
       await send(response, await operations.yoga.handleNodeRequestAndResponse(request, response, { call }))
     } catch (failure) {
       if (response.headersSent) throw failure
@@ -96,7 +97,9 @@ async function prepare(
   response: ServerResponse,
   query: string,
 ): Promise<Partial<OperationParams>> {
-  if (!acceptsJson(request) && !acceptsEvents(request)) {
+  const accepted = acceptedBy(request)
+  // Before anything is executed, since a mutation whose answer cannot be told has happened all the same.
+  if (!accepted.json && !accepted.events) {
     throw badRequest(
       'The answer is application/graphql-response+json, application/json or text/event-stream: accept one of them',
       406,
@@ -141,37 +144,12 @@ function checkParams({ query, variables, operationName }: Partial<OperationParam
  * @throws GatewayError 406 for a subscription whose events are not accepted
  */
 function answersWithEvents(request: IncomingMessage, isSubscription: boolean): boolean {
-  if (isSubscription && !acceptsEvents(request)) {
+  const accepted = acceptedBy(request)
+  if (isSubscription && !accepted.events) {
     throw badRequest('The answer to a subscription is a stream: accept text/event-stream, or use a WebSocket', 406)
   }
-  return isSubscription || !acceptsJson(request)
+  return isSubscription || !accepted.json
 }
-
-const GRAPHQL_JSON = 'application/graphql-response+json'
-const JSON_TYPES = [GRAPHQL_JSON, 'application/json']
-
-const isRefused = (type: string) => /;\s*q=0(\.0*)?\s*(;|$)/.test(type)
-const isWildcard = (type: string) => /^(\*|application)\/\*/.test(type)
-
-/** The media types of the Accept header: without it all, never those with q=0, also where a wildcard has them. */
-function acceptedTypes({ headers }: IncomingMessage): string[] {
-  const sent = (headers.accept?.trim() || '*/*').split(',').map((type) => type.trim().toLowerCase())
-  const refused = sent.filter(isRefused).map((type) => type.replace(/\s*;.*/, ''))
-  const named = JSON_TYPES.filter((type) => !refused.includes(type))
-  return sent
-    .filter((type) => !isRefused(type))
-    .flatMap((type) => (isWildcard(type) && refused.length > 0 ? named : type))
-}
-
-const accepts = (type: RegExp, request: IncomingMessage): boolean =>
-  acceptedTypes(request).some((accepted) => type.test(accepted))
-
-/** Checked before anything is executed, since a mutation whose answer cannot be told has happened all the same. */
-const acceptsJson = (request: IncomingMessage) =>
-  accepts(/^(\*\/\*|application\/(\*|json|graphql-response\+json))\s*(;|$)/, request)
-
-/** Only by its name: a client that takes anything expects a single answer. */
-const acceptsEvents = (request: IncomingMessage) => accepts(/^text\/event-stream\s*(;|$)/, request)
 
 function refuseBrokenJson(name: string, text: string | null): unknown {
   try {
@@ -190,8 +168,7 @@ function replyErrors(
 ): void {
   const retryAfter = errors[0]?.extensions.retryAfter
   if (retryAfter !== undefined) response.setHeader('Retry-After', String(retryAfter))
-  const isNamed = request.headers.accept !== undefined && accepts(/^application\/graphql-response\+json/, request)
-  const mediaType = isNamed ? GRAPHQL_JSON : 'application/json'
+  const mediaType = acceptedBy(request).graphqlJson ? GRAPHQL_JSON : 'application/json'
   const body = JSON.stringify({ errors: errors.map(({ message, extensions }) => ({ message, extensions })) })
   replyJson(response, status, body, `${mediaType}; charset=utf-8`)
 }
