@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { App } from './app.ts'
 import { bind } from './http/bind.ts'
 import { prepareDrain } from './http/drain.ts'
+import { GatewayResponse } from './http/response.ts'
 import { isWebSocketUpgrade, serveWithoutUpgrade } from './http/upgrade.ts'
 
 /** Big enough for the longest filter to reach the route and be refused there. */
@@ -26,7 +27,12 @@ export type Listening = {
 export async function listen(app: App, { host, port }: { host: string; port: number }): Promise<Listening> {
   const server = createServer(
     // A request without Host is refused by the app, in its own words.
-    { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS, requireHostHeader: false },
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      requireHostHeader: false,
+      ServerResponse: GatewayResponse,
+    },
     app.handle,
   )
   server.timeout = SOCKET_TIMEOUT_MS

@@ -87,9 +87,12 @@ export function createGraphQLHandler(services: Services, operations: Operations)
 
 /** Writes what Yoga answered; headers that are set already stay. */
 async function send(response: ServerResponse, answer: Response): Promise<void> {
-  answer.headers.forEach((value, name) => response.setHeader(name, value))
+  answer.headers.forEach((value, name) => response.setHeader(usualCase(name), value))
   replyText(response, answer.status, await answer.text())
 }
+
+/** `Content-Type`, where fetch says `content-type`. */
+const usualCase = (name: string): string => name.replace(/\b[a-z]/g, (letter) => letter.toUpperCase())
 
 /** Checks the form of the request and reads what is asked; Yoga finds the body parsed. */
 async function prepare(

@@ -83,12 +83,12 @@ export class AccountRows {
 
   /** Reads the blocks that the records lack, each with one statement; a reading that is under way is waited for. */
   async load(records: readonly InstanceRecord[], names: readonly BlockName[]): Promise<void> {
-    await Promise.all(names.map((name) => this.#loadBlock(records, name)))
+    const lacking = names.filter((name) => records.some((record) => !record.has(name)))
+    if (lacking.length > 0) await Promise.all(lacking.map((name) => this.#loadBlock(records, name)))
   }
 
   async #loadBlock<Name extends BlockName>(records: readonly InstanceRecord[], name: Name): Promise<void> {
     const lacking = records.filter((record) => !record.has(name))
-    if (lacking.length === 0) return
     const unread = lacking.filter((record) => !record.loading(name))
     if (unread.length > 0) {
       const reading = this.#readBlock(unread, name)
