@@ -139,20 +139,20 @@ export async function startGateway(
       streamSlots: new StreamSlots(),
       rules: configRules(config.allowPrivateAddresses),
     }
-    const server = await listen(createApp(services), config)
-    front.push(async () => {
-      if (await server.close()) logger.warn('requests that were still running were cut off')
-    })
-    // Only now: a start that fails must not have made a token that nobody was shown.
-    const firstContact = await bootstrap(db, config)
-    if (!(await sessions.start({ restores: true }))) {
-      logger.info('another process runs the sessions; this one takes over when that one is gone')
-    }
     let metricsUrl: string | null = null
     if (config.metricsPort !== null) {
       const serving = await serveMetrics(metrics, { host: config.host, port: config.metricsPort, logger })
       back.push(serving.close)
       metricsUrl = serving.url
+    }
+    const server = await listen(createApp(services), config)
+    front.push(async () => {
+      if (await server.close()) logger.warn('requests that were still running were cut off')
+    })
+    // Only now that both ports are had: a start that fails must not have made a token that nobody was shown, nor be a node.
+    const firstContact = await bootstrap(db, config)
+    if (!(await sessions.start({ restores: true }))) {
+      logger.info('another process runs the sessions; this one takes over when that one is gone')
     }
     logger.info({ url: server.url, metricsUrl }, 'listening')
     return { url: server.url, metricsUrl, firstContact, services, close }
