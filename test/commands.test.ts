@@ -389,6 +389,19 @@ describe('a command line', () => {
     expect(existsSync(DATA_DIR)).toBe(false)
   })
 
+  test.skipIf(!hasPostgres)('on a database that does not exist is told how to create it', async () => {
+    const { url, drop } = await createTestDatabase()
+    await drop()
+    const name = new URL(url).pathname.slice(1)
+    const environment = { DATA_DIR: createDataDirForTest(), DATABASE_URL: url }
+    expect(await failureIn(() => environment)('account', 'list')).toEqual({
+      code: 'SERVICE_UNAVAILABLE',
+      message: expect.stringMatching(
+        `^The database ${name} of DATABASE_URL does not exist\\. Create it once: createdb .*${name}$`,
+      ),
+    })
+  })
+
   test('that asks for help is shown every command, and succeeds', async () => {
     const { code, stdout, stderr } = await runCli(['--help'], { DATA_DIR: createDataDirForTest() })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
