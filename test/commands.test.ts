@@ -382,6 +382,9 @@ describe('a command line', () => {
     [['migrate', 'down'], 'The arguments do not fit. Usage: migrate'],
     [['account', 'create', 'shop', '--force'], "Unknown option '--force'"],
     [['account', 'create', 'shop', '--quota'], '--quota'],
+    [['node', 'list'], '"node list" is for gateways that share a PostgreSQL database, and DATABASE_URL is not set'],
+    [['node', 'drain', 'one'], 'DATABASE_URL is not set'],
+    [['instance', 'where', 'shop', 'sales'], 'DATABASE_URL is not set'],
   ])('%j is refused before anything is opened', async (command, message) => {
     const DATA_DIR = join(createDataDirForTest(), 'data')
     const error = await failureIn(() => ({ DATA_DIR }))(...command)

@@ -36,6 +36,8 @@ type Command = {
   args: readonly string[]
   options: readonly OptionName[]
   summary: string
+  /** It tells of many gateways on one database, which the embedded one cannot have. */
+  needsPostgres?: true
   run(tools: CommandTools, input: CommandInput, follower: Follower): Promise<CommandOutput>
 }
 
@@ -152,6 +154,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['ACCOUNT', 'NAME'],
     options: [],
     summary: 'show which node owns the session of an instance',
+    needsPostgres: true,
     run: async ({ db }, { args: [account = '', name = ''] }) => {
       const instance = await getInstanceByName(db, account, name)
       const { node, epoch } = (await ownerOf(db, instance.id)) ?? { node: null, epoch: 0 }
@@ -206,12 +209,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: [],
     options: [],
     summary: 'show the gateways that run on this database, the oldest first',
+    needsPostgres: true,
     run: async ({ db }) => ({ nodes: await listNodesForPeople(db) }),
   },
   'node drain': {
     args: ['NODE'],
     options: [],
     summary: 'have a gateway hand its sessions to the others and take none any more, until it is restarted',
+    needsPostgres: true,
     run: ({ db }, { args: [node = ''] }) => drainNode(db, node),
   },
   'keys rotate': {
