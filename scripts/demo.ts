@@ -49,7 +49,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void (stopp
 say(`
 This is a simulation: WhatsApp and the phones are played by this process, on ${whatsapp.url},
 and nothing leaves this machine. What you see of Switchboard is the real thing.`)
-say(banner(gateway.url, config, gateway.firstContact))
+say(banner(gateway, config))
 
 /** Links a played phone to an instance, as its owner would: by the code on the screen. */
 async function link(instance: Instance, number: string, name: string): Promise<void> {

@@ -36,6 +36,8 @@ export type Gateway = {
   url: string
   /** Where it tells its metrics; null: nowhere. */
   metricsUrl: string | null
+  /** Which one it is among many, and where the others reach it; null without REDIS_URL. */
+  node: { id: string; address: string } | null
   firstContact: FirstContact
   services: Services
   /** Lets running requests finish, then closes everything that was opened. */
@@ -154,8 +156,9 @@ export async function startGateway(
     if (!(await sessions.start({ restores: true }))) {
       logger.info('another process runs the sessions; this one takes over when that one is gone')
     }
-    logger.info({ url: server.url, metricsUrl }, 'listening')
-    return { url: server.url, metricsUrl, firstContact, services, close }
+    const node = cluster && { id: cluster.nodeId, address: cluster.address }
+    logger.info({ url: server.url, metricsUrl, node }, 'listening')
+    return { url: server.url, metricsUrl, node, firstContact, services, close }
   } catch (error) {
     await close()
     throw error

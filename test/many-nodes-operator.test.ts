@@ -5,7 +5,7 @@ import { createDataDirForTest } from './data-dir.ts'
 import { TEST_KEY } from './testkit.ts'
 import { until } from './whatsapp.ts'
 
-type Shown = { id: string; address: string; owned: number; state: string; leaseSeconds: number }
+type Shown = { id: string; address: string; owned: number; running: number; state: string; leaseSeconds: number }
 
 describe.skipIf(!canCluster)('an operator of three nodes', () => {
   test('sees them, finds an instance, and drains one, which goes on answering', async () => {
@@ -24,6 +24,9 @@ describe.skipIf(!canCluster)('an operator of three nodes', () => {
     expect(shown.map(({ state }) => state)).toEqual(['live', 'live', 'live'])
     expect(shown.every(({ leaseSeconds }) => leaseSeconds > 0 && leaseSeconds <= 10)).toBe(true)
     expect(shown.reduce((sum, { owned }) => sum + owned, 0)).toBe(cluster.ids.length)
+    expect(cluster.all.map(({ printed }) => / Node: +(\S+ at \S+)\n/.exec(printed())?.[1])).toEqual(
+      shown.map(({ id, address }) => `${id} at ${address}`),
+    )
 
     const where = await cli('instance', 'where', 'shop', 'number-00000')
     expect(where).toMatchObject({
@@ -48,7 +51,8 @@ describe.skipIf(!canCluster)('an operator of three nodes', () => {
         message: 'There is no live node nobody. "node list" shows those that there are',
       },
     })
-    for (const other of (await nodes()).filter((node) => node.id !== id).slice(1)) await cli('node', 'drain', other.id)
+    for (const other of (await nodes()).filter((node) => node.id !== id).slice(1))
+      await cli('node', 'drain', other.address)
     const last = (await nodes()).find(({ state }) => state === 'live')
     expect(await cli('node', 'drain', last?.id ?? '')).toMatchObject({ error: { code: 'CONFLICT' } })
     expect(await cluster.wrongs()).toEqual([])

@@ -23,12 +23,14 @@ export const nameOfNode = async (db: Kysely<DB>, { id }: NodeRef): Promise<strin
 
 /**
  * Asks a node to give its sessions away.
- * @param wanted its id, the beginning of that, or its name
+ * @param wanted its id, the beginning of that, its address, or its name
  * @throws GatewayError BAD_USER_INPUT when it means none or several, CONFLICT when nobody could take the sessions
  */
 export async function drainNode(db: Kysely<DB>, wanted: string) {
   const nodes = (await listNodes(db)).filter(({ msLeft }) => msLeft >= 0)
-  const meant = nodes.filter(({ id, name }) => wanted !== '' && (id.startsWith(wanted) || name === wanted))
+  const isMeant = ({ id, name, address }: (typeof nodes)[number]) =>
+    wanted !== '' && (id.startsWith(wanted) || address === wanted || name === wanted)
+  const meant = nodes.filter(isMeant)
   const [node] = meant
   if (!node) throw badUserInput('node', `There is no live node ${wanted}. "node list" shows those that there are`)
   if (meant.length > 1) {
