@@ -9,7 +9,7 @@ import { loadEncryptionKey } from './encryption-key.ts'
 import { type ErrorCode, GatewayError } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { findCommand } from './operator/commands.ts'
-import type { ConnectStep } from './operator/connect-instance.ts'
+import type { CommandStep } from './operator/step.ts'
 import { formatOutput, formatStep } from './operator/print.ts'
 import { type CommandRequest, type CommandResult, runCommand } from './operator/run.ts'
 import { sendCommand } from './operator/socket.ts'
@@ -56,7 +56,7 @@ const LINGER_MS = 500
 /** How long a command waits for another command, or for a gateway that is starting, to let go of the data folder. */
 const BUSY_WAIT_MS = 10_000
 
-type Tell = (step: ConnectStep) => void
+type Tell = (step: CommandStep) => void
 
 /** Runs a command through the gateway that runs on this data folder (and has migrated), or else on the database itself. */
 async function execute(config: Config, command: CommandRequest, tell: Tell): Promise<CommandResult> {
@@ -145,7 +145,7 @@ function print(result: CommandResult, json: boolean): void {
 }
 
 /** How far it is, for the person who waits: on stderr where stdout is for the one JSON object. */
-async function printStep(step: ConnectStep, json: boolean): Promise<void> {
+async function printStep(step: CommandStep, json: boolean): Promise<void> {
   const say = json ? console.error : console.log
   say(await formatStep(step))
 }

@@ -3,12 +3,11 @@ import { runCli } from './child.ts'
 import { canCluster, startClusterForTest } from './cluster.ts'
 import { createDataDirForTest } from './data-dir.ts'
 import { TEST_KEY } from './testkit.ts'
-import { until } from './whatsapp.ts'
 
 type Shown = { id: string; address: string; owned: number; running: number; state: string; leaseSeconds: number }
 
 describe.skipIf(!canCluster)('an operator of three nodes', () => {
-  test('sees them, finds an instance, and drains one, which goes on answering', async () => {
+  test('sees them, finds an instance, and drains one, which has given everything when that is said and goes on answering', async () => {
     const cluster = await startClusterForTest()
     await cluster.comesToRest()
     const environment = {
@@ -38,11 +37,11 @@ describe.skipIf(!canCluster)('an operator of three nodes', () => {
     const drained = cluster.all.find(({ name }) => name === owner)
     const id = String(where.node)
     expect(await cli('node', 'drain', id.slice(0, 12))).toMatchObject({ id, successors: 2 })
-    await until(nodes, (now) => now.find((node) => node.id === id)?.owned === 0, 10_000)
+    expect((await nodes()).find((node) => node.id === id)).toMatchObject({ state: 'draining', running: 0, owned: 0 })
+    expect((await fetch(`${drained?.url}/health/ready`)).status).toBe(200)
     await cluster.comesToRest()
     expect(drained && (await cluster.ownedBy(drained))).toEqual([])
     expect([...((await drained?.states()) ?? new Map()).values()]).toEqual(cluster.ids.map(() => 'CONNECTED'))
-    expect((await nodes()).find((node) => node.id === id)?.state).toBe('draining')
     expect(await cli('instance', 'where', 'shop', 'number-00000')).not.toMatchObject({ node: id })
 
     expect(await cli('node', 'drain', 'nobody')).toMatchObject({
