@@ -5,6 +5,7 @@ import { refuseOtherKeys } from './cluster/nodes.ts'
 import { configRules } from './integration/config.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import { ownersIn } from './cluster/owners.ts'
+import { logPeers, logTaken } from './cluster/peer-log.ts'
 import type { Config } from './config.ts'
 import { ConnectionLogs } from './connection/logs.ts'
 import { MergedTicks } from './connection/merged-ticks.ts'
@@ -94,6 +95,7 @@ export async function startGateway(
       keyCheck: cluster?.keyChecks[0] ?? null,
       address: cluster?.address ?? null,
     })
+    if (sessions.peers) logPeers(sessions.peers, { isAlone: cluster === null, logger })
     front.push(() => sessions.leave())
     middle.push(() => sessions.close())
     const tokenWatch = watchTokens(db, logger)
@@ -124,7 +126,7 @@ export async function startGateway(
 
     const connectionTicks = new MergedTicks(sessions.connectionTicks)
     const connectionLogs = new ConnectionLogs(connectionTicks, (instance) => sessions.statusOf(instance))
-    if (cluster) join(cluster, sessions, db, connectionLogs)
+    if (cluster) join(cluster, sessions, db, connectionLogs, logTaken(logger))
     const services: Services = {
       config,
       db,
@@ -171,7 +173,13 @@ async function openCluster(config: Config, redisUrl: string, logger: Logger): Pr
   return Loaded.open({ ...config, redisUrl, encryptionKey: loadEncryptionKey(config), logger })
 }
 
-function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, logs: ConnectionLogs): void {
+function join(
+  cluster: Cluster,
+  sessions: SessionRegistry,
+  db: Kysely<DB>,
+  logs: ConnectionLogs,
+  noteTaken: (sessions: number) => void,
+): void {
   const { peers } = sessions
   if (!peers) return
   cluster.join({
@@ -182,7 +190,10 @@ function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, logs:
     runs: (instanceId) => sessions.runs(instanceId),
     tellAgain: (instanceId) => sessions.tellAgain(instanceId),
     perform: (instance, order) => sessions.obey(instance, order),
-    take: () => sessions.take(),
+    take: (instanceIds) => {
+      noteTaken(instanceIds.length)
+      return sessions.take()
+    },
     readOwners: (accountIds) => ownersIn(db, accountIds),
     findMissed: (accountId) => logs.compare(accountId, () => listInstances(db, { kind: 'account', accountId })),
     connectionTicks: sessions.connectionTicks,
