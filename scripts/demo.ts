@@ -10,8 +10,9 @@ import { findAccountByName } from '../src/account/queries.ts'
 import { startGateway } from '../src/gateway.ts'
 import { type Instance, listInstances } from '../src/instance/queries.ts'
 import { createLogger } from '../src/logger.ts'
-import { connectInstance, type ConnectStep } from '../src/operator/connect-instance.ts'
+import { connectInstance } from '../src/operator/connect-instance.ts'
 import { formatStep } from '../src/operator/print.ts'
+import type { CommandStep } from '../src/operator/step.ts'
 import { startFakeWhatsApp } from '../test/fake-whatsapp/server.ts'
 
 /** Long enough to look at a code before it is used. */
@@ -49,12 +50,12 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void (stopp
 say(`
 This is a simulation: WhatsApp and the phones are played by this process, on ${whatsapp.url},
 and nothing leaves this machine. What you see of Switchboard is the real thing.`)
-say(banner(gateway.url, config, gateway.firstContact))
+say(banner(gateway, config))
 
 /** Links a played phone to an instance, as its owner would: by the code on the screen. */
 async function link(instance: Instance, number: string, name: string): Promise<void> {
   const phone = whatsapp.phone({ number, name })
-  const tell = (step: ConnectStep) => {
+  const tell = (step: CommandStep) => {
     void formatStep(step).then((text) => say(`${at()}  ${instance.name}: ${text}`))
     if (step.kind !== 'qr') return
     void setTimeout(LOOK_MS).then(() => {

@@ -6,11 +6,13 @@ const EMBEDDED = [
   '           to use PostgreSQL.',
 ]
 
+/** The gateway that tells of itself. */
+type Started = { url: string; node: { id: string; address: string } | null; firstContact: FirstContact }
+
 /** What a person who starts the gateway is told on stdout, whatever the log level. */
 export function banner(
-  url: string,
+  { url, node, firstContact: contact }: Started,
   { graphiql, databaseUrl }: Pick<Config, 'graphiql' | 'databaseUrl'>,
-  contact: FirstContact,
 ): string {
   const token = contact.kind === 'demo made' ? contact.token : 'YOUR_TOKEN'
   return [
@@ -18,6 +20,7 @@ export function banner(
     'Switchboard is running.',
     '',
     graphiql ? `  GraphiQL:  ${url}/graphql` : `  GraphQL:   ${url}/graphql`,
+    ...(node ? [`  Node:      ${node.id} at ${node.address}`] : []),
     ...(databaseUrl ? [] : EMBEDDED.map((line) => `  ${line}`)),
     ...introduce(contact, databaseUrl === null).map((line) => `  ${line}`),
     '',

@@ -2,18 +2,19 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { DataDirInUse } from './db/data-dir-lock.ts'
-import { DatabaseUnreachable, openDatabase } from './db/database.ts'
+import { openDatabase } from './db/database.ts'
 import { isUnavailable } from './db/unavailable.ts'
+import { DatabaseUnreachable } from './db/unreachable.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
-import type { ErrorCode } from './errors.ts'
+import { type ErrorCode, GatewayError } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { findCommand } from './operator/commands.ts'
-import type { ConnectStep } from './operator/connect-instance.ts'
+import type { CommandStep } from './operator/step.ts'
 import { formatOutput, formatStep } from './operator/print.ts'
 import { type CommandRequest, type CommandResult, runCommand } from './operator/run.ts'
 import { sendCommand } from './operator/socket.ts'
 import { type KeyIds, keyIdOf, Sealer } from './sealing/sealer.ts'
-import { sessionsElsewhere, SessionRegistry } from './session/registry.ts'
+import { SessionRegistry } from './session/registry.ts'
 import { surviveRejections } from './survive-rejections.ts'
 import { usage, usageOf } from './operator/usage.ts'
 
@@ -55,10 +56,15 @@ const LINGER_MS = 500
 /** How long a command waits for another command, or for a gateway that is starting, to let go of the data folder. */
 const BUSY_WAIT_MS = 10_000
 
-type Tell = (step: ConnectStep) => void
+type Tell = (step: CommandStep) => void
 
 /** Runs a command through the gateway that runs on this data folder (and has migrated), or else on the database itself. */
 async function execute(config: Config, command: CommandRequest, tell: Tell): Promise<CommandResult> {
+  if (!config.databaseUrl && findCommand(command.name)?.needsPostgres) {
+    throw new UsageError(
+      `"${command.name}" is for gateways that share a PostgreSQL database, and DATABASE_URL is not set: the embedded database has one gateway, which runs all sessions. Set DATABASE_URL as the gateways have it`,
+    )
+  }
   if (config.databaseUrl && command.name !== MIGRATE) {
     const result = await executeThere(config, command, tell)
     if (result) return result
@@ -88,7 +94,7 @@ async function executeHere(config: Config, command: CommandRequest, tell: Tell):
       surviveRejections(logger)
       const registry = new SessionRegistry({ ...config, db, urgent, sealer: sealerOf(config), logger })
       closers.push(() => registry.close())
-      if (!(await registry.start({ restores: false }))) throw sessionsElsewhere()
+      if (!(await registry.start({ restores: false }))) throw runElsewhere(config)
       return registry
     }
     return await runCommand({ db, logger, sealer: () => sealerOf(config), live: null, openSessions }, command, {
@@ -99,6 +105,12 @@ async function executeHere(config: Config, command: CommandRequest, tell: Tell):
     for (const closeOne of closers.toReversed()) await closeOne()
   }
 }
+
+const runElsewhere = ({ dataDir }: Config) =>
+  new GatewayError(
+    'SERVICE_UNAVAILABLE',
+    `Gateways run the sessions of this database, and none of them takes commands in DATA_DIR ${dataDir}. Run this command on the machine of one of them, with its DATA_DIR and exactly its DATABASE_URL`,
+  )
 
 function sealerOf(config: Config): Sealer {
   if (config.databaseUrl && !config.encryptionKey) {
@@ -133,7 +145,7 @@ function print(result: CommandResult, json: boolean): void {
 }
 
 /** How far it is, for the person who waits: on stderr where stdout is for the one JSON object. */
-async function printStep(step: ConnectStep, json: boolean): Promise<void> {
+async function printStep(step: CommandStep, json: boolean): Promise<void> {
   const say = json ? console.error : console.log
   say(await formatStep(step))
 }

@@ -194,6 +194,15 @@ export function readConfig(purpose: 'gateway' | 'command', env: NodeJS.ProcessEn
       ),
     )
   }
+  if (purpose === 'gateway' && given.NODE_ADDRESS && !given.REDIS_URL) {
+    mistakes.push(
+      describeMistake(
+        'REDIS_URL',
+        'it is needed beside NODE_ADDRESS, since other nodes reach only those that share a Redis with them. For a single gateway unset NODE_ADDRESS',
+        undefined,
+      ),
+    )
+  }
   if (parsed.data?.ENCRYPTION_KEY?.equals(parsed.data.ENCRYPTION_KEY_PREVIOUS ?? Buffer.alloc(0))) {
     mistakes.push(describeMistake('ENCRYPTION_KEY_PREVIOUS', 'it is the same as ENCRYPTION_KEY', given.ENCRYPTION_KEY))
   }

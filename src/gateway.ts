@@ -5,6 +5,7 @@ import { refuseOtherKeys } from './cluster/nodes.ts'
 import { configRules } from './integration/config.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import { ownersIn } from './cluster/owners.ts'
+import { logPeers, logTaken } from './cluster/peer-log.ts'
 import type { Config } from './config.ts'
 import { ConnectionLogs } from './connection/logs.ts'
 import { MergedTicks } from './connection/merged-ticks.ts'
@@ -36,6 +37,8 @@ export type Gateway = {
   url: string
   /** Where it tells its metrics; null: nowhere. */
   metricsUrl: string | null
+  /** Which one it is among many, and where the others reach it; null without REDIS_URL. */
+  node: { id: string; address: string } | null
   firstContact: FirstContact
   services: Services
   /** Lets running requests finish, then closes everything that was opened. */
@@ -92,6 +95,7 @@ export async function startGateway(
       keyCheck: cluster?.keyChecks[0] ?? null,
       address: cluster?.address ?? null,
     })
+    if (sessions.peers) logPeers(sessions.peers, { isAlone: cluster === null, logger })
     front.push(() => sessions.leave())
     middle.push(() => sessions.close())
     const tokenWatch = watchTokens(db, logger)
@@ -122,7 +126,7 @@ export async function startGateway(
 
     const connectionTicks = new MergedTicks(sessions.connectionTicks)
     const connectionLogs = new ConnectionLogs(connectionTicks, (instance) => sessions.statusOf(instance))
-    if (cluster) join(cluster, sessions, db, connectionLogs)
+    if (cluster) join(cluster, sessions, db, connectionLogs, logTaken(logger))
     const services: Services = {
       config,
       db,
@@ -139,23 +143,24 @@ export async function startGateway(
       streamSlots: new StreamSlots(),
       rules: configRules(config.allowPrivateAddresses),
     }
-    const server = await listen(createApp(services), config)
-    front.push(async () => {
-      if (await server.close()) logger.warn('requests that were still running were cut off')
-    })
-    // Only now: a start that fails must not have made a token that nobody was shown.
-    const firstContact = await bootstrap(db, config)
-    if (!(await sessions.start({ restores: true }))) {
-      logger.info('another process runs the sessions; this one takes over when that one is gone')
-    }
     let metricsUrl: string | null = null
     if (config.metricsPort !== null) {
       const serving = await serveMetrics(metrics, { host: config.host, port: config.metricsPort, logger })
       back.push(serving.close)
       metricsUrl = serving.url
     }
-    logger.info({ url: server.url, metricsUrl }, 'listening')
-    return { url: server.url, metricsUrl, firstContact, services, close }
+    const server = await listen(createApp(services), config)
+    front.push(async () => {
+      if (await server.close()) logger.warn('requests that were still running were cut off')
+    })
+    // Only now that both ports are had: a start that fails must not have made a token that nobody was shown, nor be a node.
+    const firstContact = await bootstrap(db, config)
+    if (!(await sessions.start({ restores: true }))) {
+      logger.info('another process runs the sessions; this one takes over when that one is gone')
+    }
+    const node = cluster && { id: cluster.nodeId, address: cluster.address }
+    logger.info({ url: server.url, metricsUrl, node }, 'listening')
+    return { url: server.url, metricsUrl, node, firstContact, services, close }
   } catch (error) {
     await close()
     throw error
@@ -168,7 +173,13 @@ async function openCluster(config: Config, redisUrl: string, logger: Logger): Pr
   return Loaded.open({ ...config, redisUrl, encryptionKey: loadEncryptionKey(config), logger })
 }
 
-function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, logs: ConnectionLogs): void {
+function join(
+  cluster: Cluster,
+  sessions: SessionRegistry,
+  db: Kysely<DB>,
+  logs: ConnectionLogs,
+  noteTaken: (sessions: number) => void,
+): void {
   const { peers } = sessions
   if (!peers) return
   cluster.join({
@@ -179,7 +190,10 @@ function join(cluster: Cluster, sessions: SessionRegistry, db: Kysely<DB>, logs:
     runs: (instanceId) => sessions.runs(instanceId),
     tellAgain: (instanceId) => sessions.tellAgain(instanceId),
     perform: (instance, order) => sessions.obey(instance, order),
-    take: () => sessions.take(),
+    take: (instanceIds) => {
+      noteTaken(instanceIds.length)
+      return sessions.take()
+    },
     readOwners: (accountIds) => ownersIn(db, accountIds),
     findMissed: (accountId) => logs.compare(accountId, () => listInstances(db, { kind: 'account', accountId })),
     connectionTicks: sessions.connectionTicks,

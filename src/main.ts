@@ -36,7 +36,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
   // Listened for from here on, so that a stop during the start is a clean one.
   const stop = askedToStop()
   const gateway = await startGateway(config, logger)
-  console.log(banner(gateway.url, config, gateway.firstContact))
+  console.log(banner(gateway, config))
   logger.info({ signal: await stop }, 'stopping')
   try {
     await gateway.close()

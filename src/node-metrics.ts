@@ -5,9 +5,11 @@ import type { SessionRegistry } from './session/registry.ts'
 
 /** Registers what is told of the sessions of this node, and of its place among the nodes. */
 export function tellOfSessions(metrics: Metrics, sessions: SessionRegistry): void {
-  metrics.gaugeBy('state', 'sessions', 'Sessions of this node, by the state that they show', () =>
-    sessions.countByState(),
-  )
+  metrics.gaugeBy('state', 'sessions', 'Sessions of this node, by the state that they show', () => {
+    // One word only in the documented REST API.
+    const { loggedout, ...counts } = sessions.countByState()
+    return { ...counts, logged_out: loggedout }
+  })
   metrics.gauge('owned_sessions', 'Sessions of the instances that this node owns', () => sessions.live.length)
   metrics.gauge(
     'live_nodes',

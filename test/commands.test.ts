@@ -382,11 +382,27 @@ describe('a command line', () => {
     [['migrate', 'down'], 'The arguments do not fit. Usage: migrate'],
     [['account', 'create', 'shop', '--force'], "Unknown option '--force'"],
     [['account', 'create', 'shop', '--quota'], '--quota'],
+    [['node', 'list'], '"node list" is for gateways that share a PostgreSQL database, and DATABASE_URL is not set'],
+    [['node', 'drain', 'one'], 'DATABASE_URL is not set'],
+    [['instance', 'where', 'shop', 'sales'], 'DATABASE_URL is not set'],
   ])('%j is refused before anything is opened', async (command, message) => {
     const DATA_DIR = join(createDataDirForTest(), 'data')
     const error = await failureIn(() => ({ DATA_DIR }))(...command)
     expect(error).toEqual({ code: 'BAD_USER_INPUT', message: expect.stringContaining(message) })
     expect(existsSync(DATA_DIR)).toBe(false)
+  })
+
+  test.skipIf(!hasPostgres)('on a database that does not exist is told how to create it', async () => {
+    const { url, drop } = await createTestDatabase()
+    await drop()
+    const name = new URL(url).pathname.slice(1)
+    const environment = { DATA_DIR: createDataDirForTest(), DATABASE_URL: url }
+    expect(await failureIn(() => environment)('account', 'list')).toEqual({
+      code: 'SERVICE_UNAVAILABLE',
+      message: expect.stringMatching(
+        `^The database ${name} of DATABASE_URL does not exist\\. Create it once: createdb .*${name}$`,
+      ),
+    })
   })
 
   test('that asks for help is shown every command, and succeeds', async () => {

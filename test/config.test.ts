@@ -64,7 +64,15 @@ test.each([
   ['10.0.0.5:4100', { host: '10.0.0.5', port: 4100 }],
   ['[fd00::5]:4100', { host: 'fd00::5', port: 4100 }],
 ])('other nodes reach this one at NODE_ADDRESS=%s', (address, nodeAddress) => {
-  expect(readConfig('gateway', { NODE_ADDRESS: address }).nodeAddress).toEqual(nodeAddress)
+  const env = { REDIS_URL: 'redis://h', DATABASE_URL: 'postgres://u@h/d', ENCRYPTION_KEY: TEST_KEY }
+  expect(readConfig('gateway', { ...env, NODE_ADDRESS: address }).nodeAddress).toEqual(nodeAddress)
+})
+
+test('NODE_ADDRESS without REDIS_URL is a mistake, since nobody would ever use it', () => {
+  expect(mistakesOf({ NODE_ADDRESS: '10.0.0.5:4100' })).toMatch(
+    /REDIS_URL is not set: it is needed beside NODE_ADDRESS.* unset NODE_ADDRESS\. Example: REDIS_URL=/,
+  )
+  expect(mistakesOf({ NODE_ADDRESS: '10.0.0.5:4100' }, 'command')).toBe('')
 })
 
 describe('mistakes', () => {

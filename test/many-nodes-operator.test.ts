@@ -1,14 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import { runCli } from './child.ts'
-import { canCluster, startClusterForTest } from './cluster.ts'
+import { canCluster, type ClusterNode, startClusterForTest } from './cluster.ts'
 import { createDataDirForTest } from './data-dir.ts'
 import { TEST_KEY } from './testkit.ts'
 import { until } from './whatsapp.ts'
 
-type Shown = { id: string; address: string; owned: number; state: string; leaseSeconds: number }
+type Shown = { id: string; address: string; owned: number; running: number; state: string; leaseSeconds: number }
+
+/** As its log tells of what others have handed over to it. */
+const sessionsTakenBy = ({ printed }: ClusterNode): number[] =>
+  [...printed().matchAll(/"sessions":(\d+),"msg":"other nodes have handed/g)].map(([, sessions]) => Number(sessions))
 
 describe.skipIf(!canCluster)('an operator of three nodes', () => {
-  test('sees them, finds an instance, and drains one, which goes on answering', async () => {
+  test('sees them, finds an instance, and drains one, which has given everything when that is said and goes on answering', async () => {
     const cluster = await startClusterForTest()
     await cluster.comesToRest()
     const environment = {
@@ -24,6 +28,9 @@ describe.skipIf(!canCluster)('an operator of three nodes', () => {
     expect(shown.map(({ state }) => state)).toEqual(['live', 'live', 'live'])
     expect(shown.every(({ leaseSeconds }) => leaseSeconds > 0 && leaseSeconds <= 10)).toBe(true)
     expect(shown.reduce((sum, { owned }) => sum + owned, 0)).toBe(cluster.ids.length)
+    expect(cluster.all.map(({ printed }) => / Node: +(\S+ at \S+)\n/.exec(printed())?.[1])).toEqual(
+      shown.map(({ id, address }) => `${id} at ${address}`),
+    )
 
     const where = await cli('instance', 'where', 'shop', 'number-00000')
     expect(where).toMatchObject({
@@ -34,13 +41,20 @@ describe.skipIf(!canCluster)('an operator of three nodes', () => {
     const owner = (await cluster.owners()).get(cluster.ids[0] ?? '')
     const drained = cluster.all.find(({ name }) => name === owner)
     const id = String(where.node)
-    expect(await cli('node', 'drain', id.slice(0, 12))).toMatchObject({ id, successors: 2 })
-    await until(nodes, (now) => now.find((node) => node.id === id)?.owned === 0, 10_000)
+    const output = await cli('node', 'drain', id.slice(0, 12))
+    expect(output).toMatchObject({ id, successors: 2 })
+    expect((await nodes()).find((node) => node.id === id)).toMatchObject({ state: 'draining', running: 0, owned: 0 })
+    expect((await fetch(`${drained?.url}/health/ready`)).status).toBe(200)
     await cluster.comesToRest()
     expect(drained && (await cluster.ownedBy(drained))).toEqual([])
     expect([...((await drained?.states()) ?? new Map()).values()]).toEqual(cluster.ids.map(() => 'CONNECTED'))
-    expect((await nodes()).find((node) => node.id === id)?.state).toBe('draining')
     expect(await cli('instance', 'where', 'shop', 'number-00000')).not.toMatchObject({ node: id })
+
+    await until(
+      () => cluster.all.flatMap(sessionsTakenBy).reduce((sum, sessions) => sum + sessions, 0),
+      (taken) => taken === output.sessions,
+      10_000,
+    )
 
     expect(await cli('node', 'drain', 'nobody')).toMatchObject({
       error: {
@@ -48,7 +62,8 @@ describe.skipIf(!canCluster)('an operator of three nodes', () => {
         message: 'There is no live node nobody. "node list" shows those that there are',
       },
     })
-    for (const other of (await nodes()).filter((node) => node.id !== id).slice(1)) await cli('node', 'drain', other.id)
+    for (const other of (await nodes()).filter((node) => node.id !== id).slice(1))
+      await cli('node', 'drain', other.address)
     const last = (await nodes()).find(({ state }) => state === 'live')
     expect(await cli('node', 'drain', last?.id ?? '')).toMatchObject({ error: { code: 'CONFLICT' } })
     expect(await cluster.wrongs()).toEqual([])

@@ -17,7 +17,8 @@ test('a gateway with METRICS_PORT tells of its sessions, its limiter and its pro
   const response = await fetch(gateway.metricsUrl ?? '')
   expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
   const text = await response.text()
-  expect(text).toContain('switchboard_sessions{state="connected"} 0\n')
+  const states = [...text.matchAll(/^switchboard_sessions\{state="(\w+)"\} 0$/gm)].map(([, state]) => state)
+  expect(states).toEqual(['connected', 'connecting', 'disconnected', 'logged_out'])
   for (const told of [
     'live_nodes 1',
     'owned_sessions 0',

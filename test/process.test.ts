@@ -175,23 +175,27 @@ describe('a start', () => {
     expect(await accountsIn(DATA_DIR)).toEqual([])
   })
 
-  test('on a port in use exits with 1 and says so', async () => {
-    const occupant = createServer().listen(0, '127.0.0.1')
-    await once(occupant, 'listening')
-    onTestFinished(() => void occupant.close())
-    const { port } = occupant.address() as AddressInfo
-    const DATA_DIR = copyDataDirForTest(template)
-    const { code, stdout, stderr } = await runGateway({ DATA_DIR, PORT: String(port) })
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-    expect(stderr).toMatch(
-      new RegExp(
-        `^Switchboard could not start: .*already in use.* 127\\.0\\.0\\.1:${port}\\. Set PORT to a free port$`,
-        'm',
-      ),
-    )
-    expect(stderr).not.toContain('    at ')
-    expect(readdirSync(DATA_DIR)).not.toContain('gateway.lock')
-  })
+  test.each(['PORT', 'METRICS_PORT'])(
+    'on a %s in use exits with 1, says so, and has begun nothing',
+    async (variable) => {
+      const occupant = createServer().listen(0, '127.0.0.1')
+      await once(occupant, 'listening')
+      onTestFinished(() => void occupant.close())
+      const { port } = occupant.address() as AddressInfo
+      const DATA_DIR = copyDataDirForTest(template)
+      const { code, stdout, stderr } = await runGateway({ DATA_DIR, [variable]: String(port) })
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+      expect(stderr).toMatch(
+        new RegExp(
+          `^Switchboard could not start: .*already in use.* 127\\.0\\.0\\.1:${port}\\. Set ${variable} to a free port$`,
+          'm',
+        ),
+      )
+      expect(stderr).not.toContain('    at ')
+      expect(readdirSync(DATA_DIR)).not.toContain('gateway.lock')
+      expect(await accountsIn(DATA_DIR)).toEqual([])
+    },
+  )
 
   test('in a folder whose path is too long for a socket exits with 1 and says so', async () => {
     const DATA_DIR = join(createDataDirForTest(), 'long'.repeat(30))

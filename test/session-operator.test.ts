@@ -85,7 +85,14 @@ describe('instance connect', { timeout: 60_000 }, () => {
     await startGatewayProcessForTest(environment)
     const elsewhere = { ...environment, DATA_DIR: createDataDirForTest() }
     const { stdout } = await runCli(['instance', 'connect', 'acme', 'sales', '--json'], elsewhere)
-    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'SERVICE_UNAVAILABLE' } })
+    expect(JSON.parse(stdout)).toEqual({
+      error: {
+        code: 'SERVICE_UNAVAILABLE',
+        message: expect.stringContaining(
+          `none of them takes commands in DATA_DIR ${elsewhere.DATA_DIR}. Run this command on the machine of one of them`,
+        ),
+      },
+    })
   })
 })
 

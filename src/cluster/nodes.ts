@@ -117,10 +117,14 @@ export const setDraining = async (db: Kysely<DB>, { id, epoch }: NodeRef): Promi
     .execute()
 }
 
-/** Registered nodes, the oldest first, also those whose lease has ended and whom nobody has buried yet. */
+/**
+ * Registered nodes, the oldest first, also those whose lease has ended and whom nobody has buried yet. `running` is what a
+ * node said when it last renewed its lease; `owned` counts instances at rest, too.
+ */
 export async function listNodes(db: Kysely<DB>) {
-  const { rows } = await sql<PeerNode & { name: string; msLeft: number }>`
+  const { rows } = await sql<PeerNode & { name: string; msLeft: number; running: number; leaseUntil: Date }>`
     select id, epoch::int as epoch, name, address, is_draining as "isDraining", started_at as "startedAt",
+      owned as running, lease_until as "leaseUntil",
       (select count(*)::int from session_owners
        where node_id = nodes.id and node_epoch = nodes.epoch) as owned,
       (extract(epoch from lease_until - clock_timestamp()) * 1000)::int as "msLeft"

@@ -13,6 +13,7 @@ import { PgliteDialect } from './pglite-dialect.ts'
 import { PostgresChangeFeed } from './postgres-changes.ts'
 import type { DB } from './types.ts'
 import { isUnavailable } from './unavailable.ts'
+import { DatabaseUnreachable } from './unreachable.ts'
 
 const OLDEST_POSTGRES = 15
 const POOL_SIZE = 10
@@ -95,7 +96,7 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
     await refuseOldServer(db)
   } catch (error) {
     await Promise.all([db.destroy(), urgent.destroy()])
-    throw isUnavailable(error) ? new DatabaseUnreachable(error) : error
+    throw isUnavailable(error) ? new DatabaseUnreachable(databaseUrl, error) : error
   }
   return {
     db,
@@ -113,20 +114,6 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
       for (const socket of sockets) socket.destroy()
       await closed
     },
-  }
-}
-
-/** The server of DATABASE_URL cannot be used at the start. */
-export class DatabaseUnreachable extends Error {
-  constructor(cause: unknown) {
-    // A host with several addresses fails with an error for each, and no message of its own.
-    const reasons = cause instanceof AggregateError ? cause.errors : [cause]
-    const reason = reasons.map((error) => (error as Error).message).join('; ')
-    super(
-      `The database of DATABASE_URL cannot be reached: ${reason}. Check that PostgreSQL runs and takes connections from here`,
-      { cause },
-    )
-    this.name = 'DatabaseUnreachable'
   }
 }
 

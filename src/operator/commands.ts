@@ -15,8 +15,9 @@ import type { Services } from '../services.ts'
 import type { SessionRegistry } from '../session/registry.ts'
 import { isRefusedToken, refusedToken, revokeToken } from '../token/actions.ts'
 import { listTokens } from '../token/queries.ts'
-import { connectInstance, type ConnectStep } from './connect-instance.ts'
+import { connectInstance } from './connect-instance.ts'
 import { drainNode, listNodesForPeople, nameOfNode } from './nodes.ts'
+import type { Follower } from './step.ts'
 import { IMPORTED_TOKEN_RULE, isChosenToken, MIN_IMPORTED_LENGTH } from '../token/token.ts'
 
 /** What an operator typed: positional arguments and options, all text. */
@@ -36,15 +37,9 @@ type Command = {
   args: readonly string[]
   options: readonly OptionName[]
   summary: string
+  /** It tells of many gateways on one database, which the embedded one cannot have. */
+  needsPostgres?: true
   run(tools: CommandTools, input: CommandInput, follower: Follower): Promise<CommandOutput>
-}
-
-/** Whoever waits for a command. */
-export type Follower = {
-  /** Says how far it is. */
-  tell(step: ConnectStep): void
-  /** Nobody waits any more. */
-  signal: AbortSignal
 }
 
 /** What a command works with. */
@@ -152,6 +147,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['ACCOUNT', 'NAME'],
     options: [],
     summary: 'show which node owns the session of an instance',
+    needsPostgres: true,
     run: async ({ db }, { args: [account = '', name = ''] }) => {
       const instance = await getInstanceByName(db, account, name)
       const { node, epoch } = (await ownerOf(db, instance.id)) ?? { node: null, epoch: 0 }
@@ -206,13 +202,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: [],
     options: [],
     summary: 'show the gateways that run on this database, the oldest first',
+    needsPostgres: true,
     run: async ({ db }) => ({ nodes: await listNodesForPeople(db) }),
   },
   'node drain': {
     args: ['NODE'],
     options: [],
-    summary: 'have a gateway hand its sessions to the others and take none any more, until it is restarted',
-    run: ({ db }, { args: [node = ''] }) => drainNode(db, node),
+    summary:
+      'have a gateway hand its sessions to the others and take none until it is restarted; waits until it runs none',
+    needsPostgres: true,
+    run: ({ db }, { args: [node = ''] }, follower) => drainNode(db, node, follower),
   },
   'keys rotate': {
     args: [],

@@ -2,12 +2,7 @@ import { GatewayError } from '../errors.ts'
 import type { Instance } from '../instance/queries.ts'
 import type { PairingStep } from '../pairing/step.ts'
 import type { SessionRegistry } from '../session/registry.ts'
-
-/** What an operator is told while an instance is being connected. */
-export type ConnectStep =
-  | { kind: 'qr'; value: string; expiresAt: string }
-  | { kind: 'code'; code: string; expiresAt: string }
-  | { kind: 'state'; state: string; message: string }
+import type { CommandStep } from './step.ts'
 
 /**
  * Asks for a link and follows it until it is open, or nobody is there any more to be told.
@@ -17,7 +12,7 @@ export async function connectInstance(
   sessions: SessionRegistry,
   instance: Instance,
   phoneNumber: string | null,
-  tell: (step: ConnectStep) => void,
+  tell: (step: CommandStep) => void,
   signal: AbortSignal,
 ): Promise<void> {
   const stops: (() => void)[] = []

@@ -1,17 +1,23 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import type { NodeRef } from '../cluster/node.ts'
 import { listNodes, setDraining } from '../cluster/nodes.ts'
 import type { DB } from '../db/types.ts'
 import { badUserInput, GatewayError } from '../errors.ts'
+import type { Follower } from './step.ts'
+
+/** As often as a node tells how many sessions it runs. */
+const LOOK_MS = 2_000
 
 /** Every registered node, as an operator reads it. */
 export async function listNodesForPeople(db: Kysely<DB>) {
   const nodes = await listNodes(db)
-  return nodes.map(({ id, name, address, owned, isDraining, msLeft, startedAt }) => ({
+  return nodes.map(({ id, name, address, owned, running, isDraining, msLeft, startedAt }) => ({
     id,
     name,
     address,
     owned,
+    running,
     state: msLeft < 0 ? 'gone' : isDraining ? 'draining' : 'live',
     leaseSeconds: Math.max(0, Math.round(msLeft / 1_000)),
     startedAt,
@@ -22,13 +28,15 @@ export const nameOfNode = async (db: Kysely<DB>, { id }: NodeRef): Promise<strin
   (await listNodes(db)).find((node) => node.id === id)?.name ?? null
 
 /**
- * Asks a node to give its sessions away.
- * @param wanted its id, the beginning of that, or its name
+ * Asks a node to give its sessions away, and waits until it runs none.
+ * @param wanted its id, the beginning of that, its address, or its name
  * @throws GatewayError BAD_USER_INPUT when it means none or several, CONFLICT when nobody could take the sessions
  */
-export async function drainNode(db: Kysely<DB>, wanted: string) {
+export async function drainNode(db: Kysely<DB>, wanted: string, follower: Follower) {
   const nodes = (await listNodes(db)).filter(({ msLeft }) => msLeft >= 0)
-  const meant = nodes.filter(({ id, name }) => wanted !== '' && (id.startsWith(wanted) || name === wanted))
+  const isMeant = ({ id, name, address }: (typeof nodes)[number]) =>
+    wanted !== '' && (id.startsWith(wanted) || address === wanted || name === wanted)
+  const meant = nodes.filter(isMeant)
   const [node] = meant
   if (!node) throw badUserInput('node', `There is no live node ${wanted}. "node list" shows those that there are`)
   if (meant.length > 1) {
@@ -42,5 +50,22 @@ export async function drainNode(db: Kysely<DB>, wanted: string) {
     )
   }
   await setDraining(db, node)
-  return { id: node.id, name: node.name, sessions: node.owned, successors: others.length }
+  await untilDrained(db, node, follower)
+  return { id: node.id, name: node.name, sessions: node.running, successors: others.length }
+}
+
+/** A node that is gone meanwhile runs none, either. */
+async function untilDrained(
+  db: Kysely<DB>,
+  { id, leaseUntil }: { id: string; leaseUntil: Date },
+  { tell, signal }: Follower,
+): Promise<void> {
+  while (!signal.aborted) {
+    const node = (await listNodes(db)).find((one) => one.id === id)
+    // What it said before it was asked does not count.
+    if (!node || (node.running === 0 && node.leaseUntil > leaseUntil)) return
+    const message = `Sessions that are still to be handed over: ${node.running}`
+    if (node.running > 0) tell({ kind: 'state', state: 'draining', message })
+    await wait(LOOK_MS)
+  }
 }

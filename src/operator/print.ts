@@ -1,5 +1,5 @@
 import type { CommandOutput } from './commands.ts'
-import type { ConnectStep } from './connect-instance.ts'
+import type { CommandStep } from './step.ts'
 
 /** A command's output for people: a list as a table, an object as a line per key. */
 export function formatOutput(output: CommandOutput): string {
@@ -29,8 +29,8 @@ function formatTable(rows: readonly (CommandOutput | string)[]): string {
 const formatValue = (value: unknown): string =>
   value === null || value === undefined ? '-' : value instanceof Date ? value.toISOString() : String(value)
 
-/** What a person sees while an instance is being connected. A QR is drawn for the terminal. */
-export async function formatStep(step: ConnectStep): Promise<string> {
+/** What a person sees while a command is under way. A QR is drawn for the terminal. */
+export async function formatStep(step: CommandStep): Promise<string> {
   switch (step.kind) {
     case 'state':
       return step.message

@@ -1,5 +1,6 @@
 import { GatewayError } from '../errors.ts'
-import { type CommandInput, type CommandOutput, type CommandTools, findCommand, type Follower } from './commands.ts'
+import { type CommandInput, type CommandOutput, type CommandTools, findCommand } from './commands.ts'
+import type { Follower } from './step.ts'
 
 /** A command as it travels from the terminal to whoever holds the database. */
 export type CommandRequest = CommandInput & { name: string }

@@ -10,7 +10,7 @@ import { prepareDrain } from '../http/drain.ts'
 import type { Config } from '../config.ts'
 import { presentFailure } from '../failure.ts'
 import type { CommandTools } from './commands.ts'
-import type { ConnectStep } from './connect-instance.ts'
+import type { CommandStep } from './step.ts'
 import { type CommandRequest, type CommandResult, runCommand } from './run.ts'
 
 /** Longest socket path that all systems take. */
@@ -49,7 +49,7 @@ const Request = z.object({
 })
 
 /** What a gateway says to a command: how far it is, any number of times, and then the result. A line of JSON each. */
-type Line = { step: ConnectStep } | CommandResult
+type Line = { step: CommandStep } | CommandResult
 
 /**
  * Takes operator commands on a Unix socket in the data folder, so that they run in the process that holds the database or
@@ -112,7 +112,7 @@ function isTaken(path: string): Promise<boolean> {
 export function sendCommand(
   place: Place,
   command: CommandRequest,
-  tell: (step: ConnectStep) => void,
+  tell: (step: CommandStep) => void,
 ): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const request = httpRequest(

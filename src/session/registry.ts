@@ -54,7 +54,7 @@ export type RegistryServices = Omit<LinkServices, 'caches' | 'timings' | 'mayRea
     calmMs?: number | undefined
   }>
 
-export const sessionsElsewhere = () =>
+const sessionsElsewhere = () =>
   new GatewayError(
     'SERVICE_UNAVAILABLE',
     'The sessions of this database are run by another process of the gateway. Ask that one: a command goes through it when it is given with its DATA_DIR',
