@@ -170,7 +170,7 @@ describe('the writer of events', () => {
       new SseReplies(100).stream(serverResponse, events)
     })
     socket.pause()
-    await vi.waitFor(() => expect(response?.writableNeedDrain).toBe(true))
+    await vi.waitFor(() => expect(response?.socket?.writableNeedDrain).toBe(true))
     const before = asked
     // What the network takes by itself, a few megabytes; then nothing more is asked for.
     await new Promise((resolve) => setTimeout(resolve, 100))

@@ -1,12 +1,16 @@
+import { type Bytes, bytesOf } from '../http/bytes.ts'
+
 /** The result of one event, serialised once for all readers of it. */
 export class EventText {
-  /** JSON in UTF-8. */
-  readonly json: Buffer
-  /** As an event of a stream over SSE. A text, because Node writes one in a chunk faster than bytes. */
-  readonly sse: string
+  readonly json: Bytes
+  /** As an event of a stream over SSE. */
+  readonly sse: Bytes
+  /** The same as a chunk of HTTP/1.1. */
+  readonly chunk: Bytes
 
   constructor(json: string) {
-    this.json = Buffer.from(json)
-    this.sse = `event: next\ndata: ${json}\n\n`
+    this.json = bytesOf(json)
+    this.sse = `event: next\ndata: ${this.json}\n\n` as Bytes
+    this.chunk = `${this.sse.length.toString(16)}\r\n${this.sse}\r\n` as Bytes
   }
 }

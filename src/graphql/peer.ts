@@ -1,9 +1,12 @@
 import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { CloseCode } from 'graphql-ws'
 import type { WebSocket } from 'ws'
 import { presentFailure } from '../failure.ts'
+import type { Bytes } from '../http/bytes.ts'
 import type { Logger } from '../logger.ts'
 import type { LiveToken } from '../token/queries.ts'
+import { textFrame } from './text-frame.ts'
 
 /** Frames that may wait for a client that does not read; each operation waits for its own, so an honest one has a few. */
 const MAX_WAITING_FRAMES = 100
@@ -19,10 +22,17 @@ export class Peer {
   /** What the token was when it let the connection in; null until then. */
   token: LiveToken | null = null
   readonly #socket: WebSocket
+  readonly #stream: Duplex
   #waiting = 0
 
-  constructor(socket: WebSocket, { request, requestId, sentToken }: Pick<Peer, 'request' | 'requestId' | 'sentToken'>) {
+  /** @param stream what the WebSocket's frames are written to */
+  constructor(
+    socket: WebSocket,
+    stream: Duplex,
+    { request, requestId, sentToken }: Pick<Peer, 'request' | 'requestId' | 'sentToken'>,
+  ) {
     this.#socket = socket
+    this.#stream = stream
     this.request = request
     this.requestId = requestId
     this.sentToken = sentToken
@@ -38,9 +48,20 @@ export class Peer {
     return this.#waiting
   }
 
-  /** Sends a text, or its bytes; `sent` is called when it was handed to the network, or never will be. */
-  send(text: string | Buffer, sent: () => void = nothing): void {
+  /** Sends a text; `sent` is called when it was handed to the network, or never will be. */
+  send(text: string, sent: () => void = nothing): void {
     this.#queue((done) => this.#socket.send(text, { binary: false }, done), sent)
+  }
+
+  /**
+   * Sends a text past ws, which would write its frame in two pieces and tell when each is through. Returns whether there is
+   * room for another one; `resume` is called when there is again.
+   */
+  sendEvent(text: Bytes, resume: () => void): boolean {
+    if (!this.isOpen) return true
+    const hasRoom = this.#stream.write(textFrame(text), 'latin1')
+    if (!hasRoom) this.#stream.once('drain', resume)
+    return hasRoom
   }
 
   /** Closes with a code; a client that does not answer in time is cut off. */

@@ -3,6 +3,7 @@ import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql'
 import { CloseCode, type Context as Connection, makeServer, type Server } from 'graphql-ws'
 import { GatewayError, unauthenticated } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
+import { type Bytes, bytesOf, textOf } from '../http/bytes.ts'
 import type { Services } from '../services.ts'
 import { authenticate } from '../viewer/authenticate.ts'
 import { Call, type CallAnswer } from './call.ts'
@@ -84,7 +85,7 @@ const tooManyOperations = () =>
   )
 
 /**
- * Sends the events of a stream, each when the one before was handed to the network. The protocol is given an iterator
+ * Sends the events of a stream, each when there is room for it. The protocol is given an iterator
  * that yields nothing, because it would serialise each event once more.
  */
 function sendEvents(
@@ -93,7 +94,7 @@ function sendEvents(
   events: EventStream,
   extensions: Record<string, unknown>,
 ): AsyncIterableIterator<never> {
-  const before = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`)
+  const before = bytesOf(`{"id":${JSON.stringify(id)},"type":"next","payload":`)
   let isFirst = true
   const resume = () => events.resume()
   const over = { done: true, value: undefined } as const
@@ -102,9 +103,9 @@ function sendEvents(
       new Promise((resolve, reject) => {
         events.flow({
           write: ({ json }) => {
-            peer.send(Buffer.concat([before, isFirst ? withExtensions(json, extensions) : json, END]), resume)
+            const payload = isFirst ? withExtensions(json, extensions) : json
             isFirst = false
-            return false
+            return peer.sendEvent(`${before}${payload}}` as Bytes, resume)
           },
           end: (reason) => (reason ? reject(reason) : resolve(over)),
         })
@@ -120,9 +121,7 @@ function sendEvents(
 }
 
 /** The first text of a stream tells the state of the bucket beside what it says itself. */
-function withExtensions(json: Buffer, extensions: Record<string, unknown>): Buffer {
-  const payload = JSON.parse(String(json)) as ExecutionResult
-  return Buffer.from(JSON.stringify({ ...payload, extensions: { ...payload.extensions, ...extensions } }))
+function withExtensions(json: Bytes, extensions: Record<string, unknown>): Bytes {
+  const payload = JSON.parse(textOf(json)) as ExecutionResult
+  return bytesOf(JSON.stringify({ ...payload, extensions: { ...payload.extensions, ...extensions } }))
 }
-
-const END = Buffer.from('}')

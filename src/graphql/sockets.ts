@@ -113,7 +113,7 @@ export function createSockets(services: Services, operations: Operations): Socke
       identifyUpgrade(request, query)
         .then(({ sentToken, token }) =>
           server.handleUpgrade(request, socket, head, (opened) => {
-            const peer = new Peer(opened, { request, requestId, sentToken })
+            const peer = new Peer(opened, socket, { request, requestId, sentToken })
             try {
               welcome(opened, peer, token)
             } catch (failure) {

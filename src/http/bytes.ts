@@ -10,5 +10,8 @@ declare const isBytes: unique symbol
 export const bytesOf = (text: string): Bytes =>
   (NOT_ASCII.test(text) ? Buffer.from(text).toString('latin1') : text) as Bytes
 
+export const textOf = (bytes: Bytes): string =>
+  NOT_ASCII.test(bytes) ? Buffer.from(bytes, 'latin1').toString() : bytes
+
 /** A JSON list of items that are JSON. */
 export const jsonList = (items: readonly Bytes[]): Bytes => `[${items.join(',')}]` as Bytes
