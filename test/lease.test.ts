@@ -78,7 +78,7 @@ const peer = (epoch: number, more: Partial<LiveNode> = {}): LiveNode => ({
 })
 
 /** The lease of a node that registers with epoch 5, and what it has told. */
-function createLease({ address = REACHABLE as string | null, peers = [] as LiveNode[] } = {}) {
+function createLease({ address = REACHABLE as string | null, peers = [] as LiveNode[], onHeld = () => {} } = {}) {
   const database = playDatabase(5)
   database.peers = peers
   const told: string[] = []
@@ -89,7 +89,7 @@ function createLease({ address = REACHABLE as string | null, peers = [] as LiveN
     { id: ID, address, keyCheck: null, name: 'test' },
     () => 0,
     {
-      onHeld: () => {},
+      onHeld,
       onDoubt: tell('doubt'),
       onLost: tell('lost'),
       onDrain: tell('drain'),
@@ -179,6 +179,22 @@ describe('a lease', () => {
     await vi.advanceTimersByTimeAsync(LEASE_MS)
     expect(lease.isValid()).toBe(false)
     expect(lease.failures).toBeGreaterThan(1)
+  })
+
+  test('is held before others follow it, and whatever becomes of that', async () => {
+    const fail = () => {
+      throw new Error('No')
+    }
+    const { lease, database } = createLease({ onHeld: fail })
+    const seen: boolean[] = []
+    lease.onChange(() => void seen.push(lease.isValid()))
+    lease.onChange(fail)
+    lease.onChange(() => void seen.push(lease.isValid()))
+    database.peers = [peer(4)]
+    await lease.open()
+    expect(seen).toEqual([true, true])
+    expect(lease.isValid()).toBe(true)
+    expect(lease.failures).toBe(0)
   })
 
   test('that others have ended is told as lost under its own name, and followed by another one', async () => {

@@ -46,6 +46,8 @@ export class NodeLease implements Peers {
   #node: NodeRef | null = null
   #self: LiveNode | null = null
   #peers: readonly LiveNode[] = []
+  /** The peers that listeners know of. */
+  #told: readonly LiveNode[] = []
   /** On the monotonic clock. */
   #deadline = 0
   #isInDoubt = true
@@ -180,20 +182,26 @@ export class NodeLease implements Peers {
 
   async #renew(node: NodeRef, sentAt = performance.now()): Promise<void> {
     const renewal = await inTime(renewLease(this.#db, node, this.#owned()))
+    if (this.#isClosed) return
     if (!renewal) return this.#lose()
     const gone = renewal.nodes.filter(({ process }) => isCertainlyGone(process))
-    for (const one of gone) await inTime(buryNode(this.#db, one))
     const alive = renewal.nodes.filter((one) => !gone.includes(one))
     const wasDraining = this.isDraining
     this.#self = alive.find(({ id }) => id === node.id) ?? null
-    this.#note(alive.filter(({ id }) => id !== node.id))
-    this.#becomeKnown()
+    this.#peers = alive.filter(({ id }) => id !== node.id)
+    this.#hold(sentAt)
+    for (const one of gone) await inTime(buryNode(this.#db, one))
     if (this.#isClosed) return
+    this.#tellOfPeers()
+    this.#becomeKnown()
+    this.#inform(() => this.#events.onHeld(renewal.now))
+    if (this.isDraining && !wasDraining) this.#inform(() => this.#events.onDrain())
+  }
+
+  #hold(sentAt: number): void {
     this.#deadline = sentAt + LEASE_MS - MARGIN_MS
     this.#isInDoubt = false
     this.#watchDeadline()
-    this.#events.onHeld(renewal.now)
-    if (this.isDraining && !wasDraining) this.#events.onDrain()
   }
 
   #lose(): void {
@@ -202,7 +210,7 @@ export class NodeLease implements Peers {
     this.#isInDoubt = true
     clearTimeout(this.#watch)
     // Under the name that it had: what the sessions were last is told as this node's word.
-    this.#events.onLost()
+    this.#inform(() => this.#events.onLost())
     this.#node = null
     // At once, under a new epoch.
     setImmediate(() => void this.#turn())
@@ -217,21 +225,30 @@ export class NodeLease implements Peers {
         if (this.isValid()) return this.#watchDeadline()
         this.#isInDoubt = true
         this.#logger.error('the lease on the sessions could not be renewed in time, so their links are closed')
-        this.#events.onDoubt()
+        this.#inform(() => this.#events.onDoubt())
       },
       // An only node that goes on without the database looks again from time to time.
       left > 0 ? left : RENEW_MS,
     )
   }
 
-  #note(peers: readonly LiveNode[]): void {
-    const before = this.#peers
-    this.#peers = peers
-    const [old, present] = [new Set(before.map(keyOf)), new Set(peers.map(keyOf))]
-    const come = peers.filter((peer) => !old.has(keyOf(peer)))
+  #tellOfPeers(): void {
+    const before = this.#told
+    this.#told = this.#peers
+    const [old, present] = [new Set(before.map(keyOf)), new Set(this.#peers.map(keyOf))]
+    const come = this.#peers.filter((peer) => !old.has(keyOf(peer)))
     const gone = before.filter((peer) => !present.has(keyOf(peer)))
     if (come.length + gone.length === 0) return
-    for (const listener of this.#listeners) listener({ come, gone })
+    for (const listener of this.#listeners) this.#inform(() => listener({ come, gone }))
+  }
+
+  /** What others make of the lease is no failure of it. */
+  #inform(tell: () => void): void {
+    try {
+      tell()
+    } catch (error) {
+      this.#logger.error({ err: error }, 'what follows from the lease could not be done')
+    }
   }
 }
 
