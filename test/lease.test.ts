@@ -148,11 +148,34 @@ describe('a lease', () => {
   test('is over at once for whoever asks, also while the timer that watches it is late', async () => {
     const { lease, told } = createLease()
     await lease.open()
-    vi.setSystemTime(Date.now() + 3_600_000)
-    expect(lease.isValid()).toBe(true)
     vi.spyOn(performance, 'now').mockReturnValue(performance.now() + HELD_MS)
     expect(lease.isValid()).toBe(false)
     expect(told).toEqual([])
+  })
+
+  test('is not taken to hold while the clock on the wall says otherwise, as after a suspension, until it was renewed', async () => {
+    const { lease, database, told } = createLease()
+    await lease.open()
+    vi.setSystemTime(Date.now() + HELD_MS)
+    expect(lease.isValid()).toBe(false)
+    const { renewals } = database
+    expect(await Promise.all([lease.confirm(), lease.confirm(), lease.confirm()])).toEqual([true, true, true])
+    expect(database.renewals).toBe(renewals + 1)
+    expect(lease.isValid()).toBe(true)
+    vi.setSystemTime(Date.now() - 3_600_000)
+    expect(lease.confirm()).toBe(true)
+    expect(told).toEqual([])
+  })
+
+  test('is in doubt after a suspension when the database cannot say anything, which is not asked over and over', async () => {
+    const { lease, database, told } = createLease()
+    await lease.open()
+    database.isAway = true
+    vi.setSystemTime(Date.now() + HELD_MS)
+    expect(await lease.confirm()).toBe(false)
+    expect(told).toEqual(['doubt 5 false'])
+    expect(lease.confirm()).toBe(false)
+    expect(lease.failures).toBe(1)
   })
 
   test('holds as long as it is renewed, and again when the database is back', async () => {

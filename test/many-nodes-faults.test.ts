@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { canCluster, type Cluster, type ClusterNode, startClusterForTest } from './cluster.ts'
 import type { Stats } from './fake-whatsapp/server.ts'
+import { ask } from './fleet.ts'
 import { until } from './whatsapp.ts'
 
 const BACK_WITHIN_MS = 25_000
@@ -96,6 +97,26 @@ describe.skipIf(!canCluster)('three nodes, when', () => {
     await cluster.postgres.kill()
     await until(cluster.live, (live) => live.length === 0, LEASE_MS + 5_000)
     await cluster.postgres.start()
+    await cluster.comesToRest()
+    expect(await cluster.wrongs()).toEqual([])
+  }, 150_000)
+
+  test('the clock of one is set by an hour while messages come, keep their sessions', async () => {
+    const { nodes, ...cluster } = await startClusterForTest({ skewMs: { a: 0 } })
+    await cluster.comesToRest()
+    const [owners, before] = [await cluster.owners(), await logins(cluster)]
+    const mine = cluster.ids.flatMap((id, index) => (owners.get(id) === nodes.a.name ? [cluster.numbers[index]] : []))
+    expect(mine.length).toBeGreaterThan(0)
+    nodes.a.gateway().signal('SIGUSR2')
+    const order = `mutation { connectInstance(input: { instance: { id: "${cluster.ids[cluster.numbers.indexOf(mine[0] ?? '')]}" } }) { instance { id } } }`
+    const [answer] = await Promise.all([
+      ask(nodes.a.url, cluster.token, order),
+      ...mine.map((number) => cluster.whatsapp.call('phone.writeToSelf', number, 'hello')),
+    ])
+    expect(answer.errors).toBeUndefined()
+    await sleep(LEASE_MS)
+    expect(await cluster.owners()).toEqual(owners)
+    expect(await logins(cluster)).toBe(before)
     await cluster.comesToRest()
     expect(await cluster.wrongs()).toEqual([])
   }, 150_000)

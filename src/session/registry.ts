@@ -130,7 +130,7 @@ export class SessionRegistry {
       timings: services.timings ?? LINK_TIMINGS,
       caches: createCaches(),
       gate: new OpeningGate(services.maxOpening),
-      mayRead: () => this.#lease?.isValid() ?? true,
+      mayRead: () => this.#lease?.confirm() ?? true,
       onChange: (instance) => this.#tell({ kind: 'changed', instance }),
       onGone: (instance) => this.#noteDeleted(instance),
       onPairingStep: (instanceId, step) => {
@@ -255,6 +255,7 @@ export class SessionRegistry {
    * @throws NotOwner when this node does not own the instance
    */
   async obey(instance: Instance, order: SessionOrder): Promise<Instance> {
+    await this.#lease?.confirm()
     const session = await this.#sessionOf(instance)
     if (!(session instanceof Session)) throw new NotOwner()
     await this.#carryOut(session, order)
@@ -466,6 +467,7 @@ export class SessionRegistry {
 
   /** Asks the owner of an instance for something; returns the instance as it is then. */
   async #command(instance: Instance, order: SessionOrder): Promise<Instance> {
+    await this.#lease?.confirm()
     if (!this.#takesPart) throw this.#remote ? serviceUnavailable() : sessionsElsewhere()
     try {
       return await this.#ask(instance, order)

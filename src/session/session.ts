@@ -139,7 +139,7 @@ export class Session {
   /** The present connection, at once. A link that has fallen silent is given up here when its own watch is late. */
   status(): ConnectionStatus {
     const attempt = this.#attempt
-    if (this.#phase.kind === 'open' && attempt && !this.#services.mayRead()) this.#services.onDoubt()
+    if (this.#phase.kind === 'open' && attempt && this.#services.mayRead() === false) this.#services.onDoubt()
     if (this.#phase.kind === 'open' && attempt?.link?.isSilent) {
       attempt.link.endSilent()
       this.#lost(attempt, { kind: 'silent' })
