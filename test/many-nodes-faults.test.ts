@@ -52,6 +52,18 @@ describe.skipIf(!canCluster)('three nodes, when', () => {
     expect(await cluster.wrongs()).toEqual([])
   }, 150_000)
 
+  test('one is asked to end while the database does not answer it, do not wait for it longer than a stop may take', async () => {
+    const { nodes, ...cluster } = await startClusterForTest()
+    await cluster.comesToRest()
+    expect((await cluster.ownedBy(nodes.a)).length).toBeGreaterThan(0)
+    nodes.a.toPostgres.hang()
+    const { code, ms } = await nodes.a.stop()
+    expect(code).toBe(0)
+    expect(ms).toBeLessThan(10_000)
+    await cluster.comesToRest({ without: [nodes.a], patienceMs: BACK_WITHIN_MS })
+    expect(await cluster.wrongs()).toEqual([])
+  }, 150_000)
+
   test('the bus is away for one of them, keep their sessions, and it learns of the others all the same', async () => {
     const cluster = await startClusterForTest()
     const { nodes } = cluster
