@@ -35,6 +35,8 @@ function playDatabase(epoch: number) {
     /** Others have taken the node for gone. */
     isBuried: false,
     burials: 0,
+    /** The operator has asked the node to give its sessions away. */
+    isDraining: false,
     db: new Kysely<DB>({
       dialect: {
         createAdapter: () => new PostgresAdapter(),
@@ -48,11 +50,11 @@ function playDatabase(epoch: number) {
     }),
   }
   let last = epoch - 1
-  const self = (): LiveNode => ({ ...peer(last), id: ID })
-  async function answer<Row>({ sql }: CompiledQuery): Promise<QueryResult<Row>> {
+  const self = (): LiveNode => ({ ...peer(last), id: ID, isDraining: played.isDraining })
+  async function answer<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
     if (played.isAway) throw new Error('Connection terminated')
     if (sql.includes('setval')) return { rows: [{ epoch: ++last }] as Row[] }
-    if (sql.startsWith('insert')) played.isBuried = false
+    if (sql.startsWith('insert')) Object.assign(played, { isBuried: false, isDraining: parameters.includes(true) })
     if (sql.startsWith('delete') && sql.includes('"epoch"')) played.burials++
     if (!sql.includes('with buried')) return { rows: [] }
     played.renewals++
@@ -249,6 +251,18 @@ describe('a lease', () => {
     await vi.advanceTimersByTimeAsync(LEASE_MS)
     expect(lease.isValid()).toBe(false)
     expect(told).toEqual(['doubt 5 false'])
+  })
+
+  test('of a node that was asked to give its sessions away says so under the next registration, too', async () => {
+    const { lease, database, told } = createLease()
+    await lease.open()
+    database.isDraining = true
+    await lease.renewNow()
+    expect(told).toEqual(['drain 5 true'])
+    database.isBuried = true
+    await vi.advanceTimersByTimeAsync(3_000)
+    expect(lease.node?.epoch).toBe(6)
+    expect(lease.isDraining).toBe(true)
   })
 
   test('is renewed sooner when that of another node is about to end', async () => {
