@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { canCluster, type Cluster, type ClusterNode, startClusterForTest } from './cluster.ts'
 import type { Stats } from './fake-whatsapp/server.ts'
-import { ask } from './fleet.ts'
+import { ask, inDatabase } from './fleet.ts'
 import { until } from './whatsapp.ts'
 
 const BACK_WITHIN_MS = 25_000
@@ -61,6 +62,25 @@ describe.skipIf(!canCluster)('three nodes, when', () => {
     expect(code).toBe(0)
     expect(ms).toBeLessThan(10_000)
     await cluster.comesToRest({ without: [nodes.a], patienceMs: BACK_WITHIN_MS })
+    expect(await cluster.wrongs()).toEqual([])
+  }, 150_000)
+
+  test('the database refuses what one of them gives away, open it again, and give it when that can be', async () => {
+    const { nodes, databaseUrl, ...cluster } = await startClusterForTest()
+    await cluster.comesToRest()
+    expect((await cluster.ownedBy(nodes.a)).length).toBeGreaterThan(0)
+    await inDatabase(databaseUrl, async (db) => {
+      await sql`create function refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$`.execute(
+        db,
+      )
+      await sql`create trigger refusal before update on session_owners execute function refuse()`.execute(db)
+      await sql`update nodes set is_draining = true
+        where id = (select id from audit.labels where label = ${nodes.a.name})`.execute(db)
+      await nodes.a.gateway().prints(/could not be handed over/)
+      await sql`drop trigger refusal on session_owners`.execute(db)
+    })
+    await cluster.takenFrom(nodes.a, BACK_WITHIN_MS)
+    await cluster.comesToRest()
     expect(await cluster.wrongs()).toEqual([])
   }, 150_000)
 
