@@ -75,6 +75,8 @@ export class SessionRegistry {
   readonly pairingSteps = new Topics<PairingStep>()
   readonly #services: SessionServices & RegistryServices
   readonly #sessions = new Map<string, Session>()
+  /** By instance: the end of the link of a session that was released, which the next one waits for. */
+  readonly #ending = new Map<string, Promise<void>>()
   readonly #startedAt = new Date()
   readonly #lease: NodeLease | null
   readonly #remote: RemoteSessions | null
@@ -386,9 +388,13 @@ export class SessionRegistry {
 
   /** It is over, and what comes next is told by its next owner. */
   #release(session: Session): void {
-    const { instance } = session
+    const { instance, linkOver } = session
     if (!this.#remote || this.#sessions.get(instance.id) !== session) return
     this.#sessions.delete(instance.id)
+    this.#ending.set(instance.id, linkOver)
+    void linkOver.finally(() => {
+      if (this.#ending.get(instance.id) === linkOver) this.#ending.delete(instance.id)
+    })
     if (this.node) this.#remote.noteReleased(this.node, instance, session.status())
   }
 
@@ -414,7 +420,8 @@ export class SessionRegistry {
     const known = this.#sessions.get(instance.id)
     if (known && known.epoch >= epoch && !known.isOver) return known
     known?.letGo()
-    const session = new Session(this.#services, instance, epoch)
+    const before = known?.linkOver ?? this.#ending.get(instance.id) ?? Promise.resolve()
+    const session = new Session(this.#services, instance, epoch, before)
     this.#sessions.set(instance.id, session)
     this.#handovers?.noteArrival(session)
     // Its epoch is news, also where nothing else changes.
