@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'graphql-sse'
 import { onTestFailed, onTestFinished } from 'vitest'
+import { buildAudited, type Fence } from './audited-build.ts'
 import { type Audit, ownersIn, readAudit, startAudit } from './audit.ts'
 import { type BreakableProxy, startBreakableProxy } from './breakable-proxy.ts'
 import { type Exit, type GatewayProcess, startGatewayProcess } from './child.ts'
@@ -30,8 +31,8 @@ export type ClusterOptions = {
   sessions?: number
   /** How far the clock of a node is off. */
   skewMs?: Partial<Record<NodeLetter, number>>
-  /** Another build of the gateway. */
-  main?: string
+  /** Another fence than the gateway's. */
+  fence?: Fence
   environment?: Record<string, string>
 }
 
@@ -92,7 +93,7 @@ export type Cluster = Fleet & {
 export async function startClusterForTest({
   sessions = 18,
   skewMs = {},
-  main,
+  fence,
   environment = {},
 }: ClusterOptions = {}): Promise<Cluster> {
   const [postgres, redis, whatsapp] = await Promise.all([
@@ -104,6 +105,7 @@ export async function startClusterForTest({
   const fleet = await seedFleet(databaseUrl, sessions)
   await want('disconnected', databaseUrl)
   await startAudit(databaseUrl)
+  const main = buildAudited(fence)
 
   const pauses: { node: string; from: number; until: number }[] = []
   const observations: TimedObservation[] = []
