@@ -75,6 +75,19 @@ export const readAudit = (databaseUrl: string): Promise<Audit> =>
     return { owners, writes }
   })
 
+/** How often each session went from one node to another. */
+export async function movesIn(databaseUrl: string): Promise<Map<string, number>> {
+  const { owners } = await readAudit(databaseUrl)
+  const [last, moves] = [new Map<string, string>(), new Map<string, number>()]
+  for (const { instanceId, owner } of owners) {
+    if (owner === null) continue
+    const before = last.get(instanceId)
+    if (before !== undefined && before !== owner) moves.set(instanceId, (moves.get(instanceId) ?? 0) + 1)
+    last.set(instanceId, owner)
+  }
+  return moves
+}
+
 /** Who owns each instance now: the label of a registered node, or null. */
 export const ownersIn = (databaseUrl: string): Promise<Map<string, string | null>> =>
   withClient(databaseUrl, async (client) => {

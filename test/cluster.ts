@@ -29,6 +29,8 @@ const PATIENCE_MS = 45_000
 export type ClusterOptions = {
   /** Sessions that are paired already. */
   sessions?: number
+  /** The nodes that are there from the beginning. */
+  first?: readonly NodeLetter[]
   /** How far the clock of a node is off. */
   skewMs?: Partial<Record<NodeLetter, number>>
   /** Another fence than the gateway's. */
@@ -92,6 +94,7 @@ export type Cluster = Fleet & {
 /** Three gateways over a PostgreSQL and a Redis of their own; all of it is gone after the test. */
 export async function startClusterForTest({
   sessions = 18,
+  first = NODES,
   skewMs = {},
   fence,
   environment = {},
@@ -199,7 +202,7 @@ export async function startClusterForTest({
     for (const { name, printed } of all) process.stderr.write(`${name}: ${printed()}\n`)
   })
   // One after the other, so that it is known who is the oldest, who would take all sessions if there were any yet.
-  for (const node of all) await node.start()
+  for (const letter of first) await nodes[letter].start()
   await want('connected', databaseUrl)
 
   const owners = () => ownersIn(databaseUrl)
