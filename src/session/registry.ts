@@ -257,6 +257,7 @@ export class SessionRegistry {
    * @throws NotOwner when this node does not own the instance
    */
   async obey(instance: Instance, order: SessionOrder): Promise<Instance> {
+    // A lease that has ended by the clock on the wall alone may hold.
     await this.#lease?.confirm()
     const session = await this.#sessionOf(instance)
     if (!(session instanceof Session)) throw new NotOwner()
@@ -474,6 +475,7 @@ export class SessionRegistry {
 
   /** Asks the owner of an instance for something; returns the instance as it is then. */
   async #command(instance: Instance, order: SessionOrder): Promise<Instance> {
+    // A lease that has ended by the clock on the wall alone may hold.
     await this.#lease?.confirm()
     if (!this.#takesPart) throw this.#remote ? serviceUnavailable() : sessionsElsewhere()
     try {
