@@ -127,12 +127,21 @@ describe('accounts without a session here', () => {
     pass()
     passWindow()
     vi.advanceTimersByTime(HOUR)
-    expect(node.asked(null)).toMatchObject({ number: 0, told: [] })
+    expect(node.asked(null)).toMatchObject({ number: 2, told: [] })
     pass()
     passWindow()
     expect(node.sent.at(-1)).toMatchObject({ before: 2, number: 3 })
     expect(node.asked(2)).toMatchObject({ number: 3, passings: [{ number: 3 }], isCut: false })
     expect(node.asked(1)).toMatchObject({ isCut: true })
+  })
+
+  test('are told of in full, once, to whoever has missed something before they were forgotten', () => {
+    pass()
+    pass()
+    passWindow()
+    vi.advanceTimersByTime(HOUR)
+    for (const known of [0, 1]) expect(node.asked(known)).toMatchObject({ number: 2, told: [], isCut: true })
+    expect(node.asked(2)).toEqual({ number: 2 })
   })
 
   test('are kept while they change, and those with a session always', () => {

@@ -3,8 +3,8 @@ import type { OwnerChange, SessionWrite } from './history-checker.ts'
 
 /*
  * The database's own record of who wrote what: triggers that only tests have. A node is known by the application_name of
- * its connections. The owner that there is when a session is written is read with a snapshot of that moment, as functions
- * that change something do.
+ * its connections, and the epoch that a statement names by what the fence of an audited build has set. The owner that there
+ * is when a session is written is read with a snapshot of that moment, as functions that change something do.
  */
 const AUDIT = `
   create schema audit;
@@ -14,7 +14,7 @@ const AUDIT = `
     moment bigint primary key default nextval('audit.moments'), instance_id uuid, node_id uuid, epoch bigint);
   create table audit.writes (
     moment bigint primary key default nextval('audit.moments'), instance_id uuid, what text, operation text,
-    writer text, node_id uuid);
+    writer text, epoch bigint, node_id uuid, owner_epoch bigint);
 
   create function audit.label() returns text language sql as $$ select current_setting('application_name') $$;
 
@@ -31,9 +31,10 @@ const AUDIT = `
   create trigger audit after insert or update on session_owners for each row execute function audit.note_owner();
 
   create function audit.note_write(instance uuid, what text, operation text) returns void language sql volatile as $$
-    insert into audit.writes (instance_id, what, operation, writer, node_id)
-    values (instance, what, operation, audit.label(),
-      (select node_id from public.session_owners where instance_id = instance)) $$;
+    insert into audit.writes (instance_id, what, operation, writer, epoch, node_id, owner_epoch)
+    select instance, what, operation, audit.label(), nullif(current_setting('audit.epoch', true), '')::bigint,
+      owners.node_id, owners.epoch
+    from (select) as one left join public.session_owners as owners on owners.instance_id = instance $$;
 
   create function audit.note_auth() returns trigger language plpgsql as $$ begin
     perform audit.note_write(coalesce(new.instance_id, old.instance_id), tg_argv[0], tg_op);
@@ -68,10 +69,24 @@ export const readAudit = (databaseUrl: string): Promise<Audit> =>
       select instance_id as "instanceId", label as owner, epoch::float as epoch
       from audit.owners left join audit.labels on id = node_id order by moment`)
     const { rows: writes } = await client.query(`
-      select instance_id as "instanceId", what, operation, writer, label as owner
+      select instance_id as "instanceId", what, operation, writer, epoch::float as epoch, label as owner,
+        owner_epoch::float as "ownerEpoch"
       from audit.writes left join audit.labels on id = node_id order by moment`)
     return { owners, writes }
   })
+
+/** How often each session went from one node to another. */
+export async function movesIn(databaseUrl: string): Promise<Map<string, number>> {
+  const { owners } = await readAudit(databaseUrl)
+  const [last, moves] = [new Map<string, string>(), new Map<string, number>()]
+  for (const { instanceId, owner } of owners) {
+    if (owner === null) continue
+    const before = last.get(instanceId)
+    if (before !== undefined && before !== owner) moves.set(instanceId, (moves.get(instanceId) ?? 0) + 1)
+    last.set(instanceId, owner)
+  }
+  return moves
+}
 
 /** Who owns each instance now: the label of a registered node, or null. */
 export const ownersIn = (databaseUrl: string): Promise<Map<string, string | null>> =>

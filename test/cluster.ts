@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'graphql-sse'
 import { onTestFailed, onTestFinished } from 'vitest'
+import { buildAudited, type Fence } from './audited-build.ts'
 import { type Audit, ownersIn, readAudit, startAudit } from './audit.ts'
 import { type BreakableProxy, startBreakableProxy } from './breakable-proxy.ts'
 import { type Exit, type GatewayProcess, startGatewayProcess } from './child.ts'
@@ -28,10 +29,12 @@ const PATIENCE_MS = 45_000
 export type ClusterOptions = {
   /** Sessions that are paired already. */
   sessions?: number
+  /** The nodes that are there from the beginning. */
+  first?: readonly NodeLetter[]
   /** How far the clock of a node is off. */
   skewMs?: Partial<Record<NodeLetter, number>>
-  /** Another build of the gateway. */
-  main?: string
+  /** Another fence than the gateway's. */
+  fence?: Fence
   environment?: Record<string, string>
 }
 
@@ -91,8 +94,9 @@ export type Cluster = Fleet & {
 /** Three gateways over a PostgreSQL and a Redis of their own; all of it is gone after the test. */
 export async function startClusterForTest({
   sessions = 18,
+  first = NODES,
   skewMs = {},
-  main,
+  fence,
   environment = {},
 }: ClusterOptions = {}): Promise<Cluster> {
   const [postgres, redis, whatsapp] = await Promise.all([
@@ -104,6 +108,7 @@ export async function startClusterForTest({
   const fleet = await seedFleet(databaseUrl, sessions)
   await want('disconnected', databaseUrl)
   await startAudit(databaseUrl)
+  const main = buildAudited(fence)
 
   const pauses: { node: string; from: number; until: number }[] = []
   const observations: TimedObservation[] = []
@@ -197,7 +202,7 @@ export async function startClusterForTest({
     for (const { name, printed } of all) process.stderr.write(`${name}: ${printed()}\n`)
   })
   // One after the other, so that it is known who is the oldest, who would take all sessions if there were any yet.
-  for (const node of all) await node.start()
+  for (const letter of first) await nodes[letter].start()
   await want('connected', databaseUrl)
 
   const owners = () => ownersIn(databaseUrl)

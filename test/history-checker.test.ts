@@ -21,7 +21,9 @@ const write = (more: Partial<SessionWrite> = {}): SessionWrite => ({
   what: 'creds',
   operation: 'UPDATE',
   writer: 'a1',
+  epoch: 4,
   owner: 'a1',
+  ownerEpoch: 4,
   ...more,
 })
 
@@ -60,9 +62,21 @@ test('a session that was handed over, and whose owner was stopped after that, is
 
 describe('a wrong is found:', () => {
   test('a write of a node that is the owner no longer, or never was', () => {
-    expect(staleWrites({ writes: [write(), write({ owner: 'b1' }), write({ owner: null, what: 'facts' })] })).toEqual([
-      'a1 could UPDATE creds of shop, which b1 owned',
-      'a1 could UPDATE facts of shop, which nobody owned',
+    const writes = [
+      write(),
+      write({ owner: 'b1', ownerEpoch: 5 }),
+      write({ owner: null, ownerEpoch: null, what: 'facts' }),
+    ]
+    expect(staleWrites({ writes })).toEqual([
+      'a1 could UPDATE creds of shop under 4, which b1 owned under 5',
+      'a1 could UPDATE facts of shop under 4, which nobody owned under none',
+    ])
+  })
+
+  test('a write of the owner under an epoch that was over, and under none', () => {
+    expect(staleWrites({ writes: [write({ ownerEpoch: 9 }), write(), write({ epoch: null })] })).toEqual([
+      'a1 could UPDATE creds of shop under 4, which a1 owned under 9',
+      'a1 could UPDATE creds of shop under no epoch, which a1 owned under 4',
     ])
   })
 

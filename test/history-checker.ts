@@ -6,13 +6,15 @@ type NodeName = string
 /** A session's owner was written: in the order in which the database did it. */
 export type OwnerChange = { instanceId: string; owner: NodeName | null; epoch: number }
 
-/** A write of a session that the database has accepted, with the owner that there was at that moment. */
+/** A write of a session that the database has accepted, the epoch that it named, and the owner that there was at that moment. */
 export type SessionWrite = {
   instanceId: string
   what: 'creds' | 'keys' | 'facts'
   operation: 'INSERT' | 'UPDATE' | 'DELETE'
   writer: NodeName
+  epoch: number | null
   owner: NodeName | null
+  ownerEpoch: number | null
 }
 
 /** What one subscriber was told, in the order in which it was told. */
@@ -57,13 +59,13 @@ export const wrongsIn = (history: History): string[] => [
   ...lostAuthState(history),
 ]
 
-/** Only the owner writes for a session. */
+/** Only the owner writes for a session, and under the epoch by which it owns it. */
 export const staleWrites = ({ writes }: Pick<History, 'writes'>): string[] =>
   writes
-    .filter(({ writer, owner }) => writer !== owner)
+    .filter(({ writer, owner, epoch, ownerEpoch }) => writer !== owner || epoch === null || epoch !== ownerEpoch)
     .map(
-      ({ instanceId, what, operation, writer, owner }) =>
-        `${writer} could ${operation} ${what} of ${instanceId}, which ${owner ?? 'nobody'} owned`,
+      ({ instanceId, what, operation, writer, epoch, owner, ownerEpoch }) =>
+        `${writer} could ${operation} ${what} of ${instanceId} under ${epoch ?? 'no epoch'}, which ${owner ?? 'nobody'} owned under ${ownerEpoch ?? 'none'}`,
     )
 
 /** Each change of an owner has an epoch above all before. */

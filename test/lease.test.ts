@@ -35,6 +35,8 @@ function playDatabase(epoch: number) {
     /** Others have taken the node for gone. */
     isBuried: false,
     burials: 0,
+    /** The operator has asked the node to give its sessions away. */
+    isDraining: false,
     db: new Kysely<DB>({
       dialect: {
         createAdapter: () => new PostgresAdapter(),
@@ -48,11 +50,11 @@ function playDatabase(epoch: number) {
     }),
   }
   let last = epoch - 1
-  const self = (): LiveNode => ({ ...peer(last), id: ID })
-  async function answer<Row>({ sql }: CompiledQuery): Promise<QueryResult<Row>> {
+  const self = (): LiveNode => ({ ...peer(last), id: ID, isDraining: played.isDraining })
+  async function answer<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
     if (played.isAway) throw new Error('Connection terminated')
     if (sql.includes('setval')) return { rows: [{ epoch: ++last }] as Row[] }
-    if (sql.startsWith('insert')) played.isBuried = false
+    if (sql.startsWith('insert')) Object.assign(played, { isBuried: false, isDraining: parameters.includes(true) })
     if (sql.startsWith('delete') && sql.includes('"epoch"')) played.burials++
     if (!sql.includes('with buried')) return { rows: [] }
     played.renewals++
@@ -78,7 +80,7 @@ const peer = (epoch: number, more: Partial<LiveNode> = {}): LiveNode => ({
 })
 
 /** The lease of a node that registers with epoch 5, and what it has told. */
-function createLease({ address = REACHABLE as string | null, peers = [] as LiveNode[] } = {}) {
+function createLease({ address = REACHABLE as string | null, peers = [] as LiveNode[], onHeld = () => {} } = {}) {
   const database = playDatabase(5)
   database.peers = peers
   const told: string[] = []
@@ -89,7 +91,7 @@ function createLease({ address = REACHABLE as string | null, peers = [] as LiveN
     { id: ID, address, keyCheck: null, name: 'test' },
     () => 0,
     {
-      onHeld: () => {},
+      onHeld,
       onDoubt: tell('doubt'),
       onLost: tell('lost'),
       onDrain: tell('drain'),
@@ -148,11 +150,34 @@ describe('a lease', () => {
   test('is over at once for whoever asks, also while the timer that watches it is late', async () => {
     const { lease, told } = createLease()
     await lease.open()
-    vi.setSystemTime(Date.now() + 3_600_000)
-    expect(lease.isValid()).toBe(true)
     vi.spyOn(performance, 'now').mockReturnValue(performance.now() + HELD_MS)
     expect(lease.isValid()).toBe(false)
     expect(told).toEqual([])
+  })
+
+  test('is not taken to hold while the clock on the wall says otherwise, as after a suspension, until it was renewed', async () => {
+    const { lease, database, told } = createLease()
+    await lease.open()
+    vi.setSystemTime(Date.now() + HELD_MS)
+    expect(lease.isValid()).toBe(false)
+    const { renewals } = database
+    expect(await Promise.all([lease.confirm(), lease.confirm(), lease.confirm()])).toEqual([true, true, true])
+    expect(database.renewals).toBe(renewals + 1)
+    expect(lease.isValid()).toBe(true)
+    vi.setSystemTime(Date.now() - 3_600_000)
+    expect(lease.confirm()).toBe(true)
+    expect(told).toEqual([])
+  })
+
+  test('is in doubt after a suspension when the database cannot say anything, which is not asked over and over', async () => {
+    const { lease, database, told } = createLease()
+    await lease.open()
+    database.isAway = true
+    vi.setSystemTime(Date.now() + HELD_MS)
+    expect(await lease.confirm()).toBe(false)
+    expect(told).toEqual(['doubt 5 false'])
+    expect(lease.confirm()).toBe(false)
+    expect(lease.failures).toBe(1)
   })
 
   test('holds as long as it is renewed, and again when the database is back', async () => {
@@ -179,6 +204,22 @@ describe('a lease', () => {
     await vi.advanceTimersByTimeAsync(LEASE_MS)
     expect(lease.isValid()).toBe(false)
     expect(lease.failures).toBeGreaterThan(1)
+  })
+
+  test('is held before others follow it, and whatever becomes of that', async () => {
+    const fail = () => {
+      throw new Error('No')
+    }
+    const { lease, database } = createLease({ onHeld: fail })
+    const seen: boolean[] = []
+    lease.onChange(() => void seen.push(lease.isValid()))
+    lease.onChange(fail)
+    lease.onChange(() => void seen.push(lease.isValid()))
+    database.peers = [peer(4)]
+    await lease.open()
+    expect(seen).toEqual([true, true])
+    expect(lease.isValid()).toBe(true)
+    expect(lease.failures).toBe(0)
   })
 
   test('that others have ended is told as lost under its own name, and followed by another one', async () => {
@@ -210,6 +251,18 @@ describe('a lease', () => {
     await vi.advanceTimersByTimeAsync(LEASE_MS)
     expect(lease.isValid()).toBe(false)
     expect(told).toEqual(['doubt 5 false'])
+  })
+
+  test('of a node that was asked to give its sessions away says so under the next registration, too', async () => {
+    const { lease, database, told } = createLease()
+    await lease.open()
+    database.isDraining = true
+    await lease.renewNow()
+    expect(told).toEqual(['drain 5 true'])
+    database.isBuried = true
+    await vi.advanceTimersByTimeAsync(3_000)
+    expect(lease.node?.epoch).toBe(6)
+    expect(lease.isDraining).toBe(true)
   })
 
   test('is renewed sooner when that of another node is about to end', async () => {

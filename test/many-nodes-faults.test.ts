@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { canCluster, type Cluster, type ClusterNode, startClusterForTest } from './cluster.ts'
 import type { Stats } from './fake-whatsapp/server.ts'
+import { ask, inDatabase } from './fleet.ts'
 import { until } from './whatsapp.ts'
 
 const BACK_WITHIN_MS = 25_000
@@ -51,6 +53,37 @@ describe.skipIf(!canCluster)('three nodes, when', () => {
     expect(await cluster.wrongs()).toEqual([])
   }, 150_000)
 
+  test('one is asked to end while the database does not answer it, do not wait for it longer than a stop may take', async () => {
+    const { nodes, ...cluster } = await startClusterForTest()
+    await cluster.comesToRest()
+    expect((await cluster.ownedBy(nodes.a)).length).toBeGreaterThan(0)
+    nodes.a.toPostgres.hang()
+    const { code, ms } = await nodes.a.stop()
+    expect(code).toBe(0)
+    expect(ms).toBeLessThan(10_000)
+    await cluster.comesToRest({ without: [nodes.a], patienceMs: BACK_WITHIN_MS })
+    expect(await cluster.wrongs()).toEqual([])
+  }, 150_000)
+
+  test('the database refuses what one of them gives away, open it again, and give it when that can be', async () => {
+    const { nodes, databaseUrl, ...cluster } = await startClusterForTest()
+    await cluster.comesToRest()
+    expect((await cluster.ownedBy(nodes.a)).length).toBeGreaterThan(0)
+    await inDatabase(databaseUrl, async (db) => {
+      await sql`create function refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$`.execute(
+        db,
+      )
+      await sql`create trigger refusal before update on session_owners execute function refuse()`.execute(db)
+      await sql`update nodes set is_draining = true
+        where id = (select id from audit.labels where label = ${nodes.a.name})`.execute(db)
+      await nodes.a.gateway().prints(/could not be handed over/)
+      await sql`drop trigger refusal on session_owners`.execute(db)
+    })
+    await cluster.takenFrom(nodes.a, BACK_WITHIN_MS)
+    await cluster.comesToRest()
+    expect(await cluster.wrongs()).toEqual([])
+  }, 150_000)
+
   test('the bus is away for one of them, keep their sessions, and it learns of the others all the same', async () => {
     const cluster = await startClusterForTest()
     const { nodes } = cluster
@@ -96,6 +129,26 @@ describe.skipIf(!canCluster)('three nodes, when', () => {
     await cluster.postgres.kill()
     await until(cluster.live, (live) => live.length === 0, LEASE_MS + 5_000)
     await cluster.postgres.start()
+    await cluster.comesToRest()
+    expect(await cluster.wrongs()).toEqual([])
+  }, 150_000)
+
+  test('the clock of one is set by an hour while messages come, keep their sessions', async () => {
+    const { nodes, ...cluster } = await startClusterForTest({ skewMs: { a: 0 } })
+    await cluster.comesToRest()
+    const [owners, before] = [await cluster.owners(), await logins(cluster)]
+    const mine = cluster.ids.flatMap((id, index) => (owners.get(id) === nodes.a.name ? [cluster.numbers[index]] : []))
+    expect(mine.length).toBeGreaterThan(0)
+    nodes.a.gateway().signal('SIGUSR2')
+    const order = `mutation { connectInstance(input: { instance: { id: "${cluster.ids[cluster.numbers.indexOf(mine[0] ?? '')]}" } }) { instance { id } } }`
+    const [answer] = await Promise.all([
+      ask(nodes.a.url, cluster.token, order),
+      ...mine.map((number) => cluster.whatsapp.call('phone.writeToSelf', number, 'hello')),
+    ])
+    expect(answer.errors).toBeUndefined()
+    await sleep(LEASE_MS)
+    expect(await cluster.owners()).toEqual(owners)
+    expect(await logins(cluster)).toBe(before)
     await cluster.comesToRest()
     expect(await cluster.wrongs()).toEqual([])
   }, 150_000)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { readAudit } from './audit.ts'
+import { movesIn } from './audit.ts'
 import { canCluster, type Cluster, startClusterForTest } from './cluster.ts'
 import { ask } from './fleet.ts'
 
@@ -56,19 +56,6 @@ function keepAsking({ all, token }: Cluster) {
   }
   onTestFinished(load.stop)
   return load
-}
-
-/** How often each session went from one node to another. */
-async function movesIn(databaseUrl: string): Promise<Map<string, number>> {
-  const { owners } = await readAudit(databaseUrl)
-  const [last, moves] = [new Map<string, string>(), new Map<string, number>()]
-  for (const { instanceId, owner } of owners) {
-    if (owner === null) continue
-    const before = last.get(instanceId)
-    if (before !== undefined && before !== owner) moves.set(instanceId, (moves.get(instanceId) ?? 0) + 1)
-    last.set(instanceId, owner)
-  }
-  return moves
 }
 
 describe.skipIf(!canCluster)('three nodes that are restarted one after the other, under load', () => {

@@ -192,6 +192,21 @@ describe.skipIf(!hasPostgres || !hasOwnRedis)('two nodes of one deployment', () 
     ).toEqual(connection)
   })
 
+  test('a session that its node has released is without a link before that node opens another one', async () => {
+    const { id, phone } = await linkOnOwner()
+    // Nobody answers the end of the link, which takes half a second then.
+    phone.hang()
+    const startedAt = performance.now()
+    await owner.services.db
+      .updateTable('session_owners')
+      .set((eb) => ({ epoch: eb('epoch', '+', '1') }))
+      .where('instance_id', '=', id)
+      .execute()
+    await order(owner, 'reconnectInstance', id)
+    await reaches(owner, id, 'CONNECTED')
+    expect(performance.now() - startedAt).toBeGreaterThan(500)
+  })
+
   test('an instance that is deleted through the other node is gone on the owner, with its link', async () => {
     const { id, phone } = await linkOnOwner()
     const connections = readSse(owner, account.token, CONNECTIONS)

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { Migrator } from 'kysely'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { migrations } from '../migrations/index.ts'
@@ -102,6 +103,26 @@ describe.skipIf(!hasPostgres)('migrations on PostgreSQL', () => {
       { name: 'demo' },
     ])
     expect(gateways.filter(({ stdout }) => stdout().includes('sba_'))).toHaveLength(1)
+  })
+
+  test('shut out a process of the version before owners, with what it has prepared already', async () => {
+    const url = await emptyDatabase()
+    const database = await open(url)
+    onTestFinished(database.close)
+    const migrator = new Migrator({ db: database.db, provider: { getMigrations: async () => migrations } })
+    await migrator.migrateTo('2026-11-26-tell-of-changes')
+    const before = new Client({ connectionString: url })
+    await before.connect()
+    onTestFinished(() => before.end())
+    const write = {
+      name: 'write',
+      text: `insert into accounts (id, name) select gen_random_uuid(), $1
+        where exists (select from registry_epochs where last_value = $2)`,
+    }
+    await before.query(`select nextval('registry_epochs')`)
+    expect((await before.query({ ...write, values: ['earlier', 1] })).rowCount).toBe(1)
+    await database.migrate()
+    await expect(before.query({ ...write, values: ['later', 1] })).rejects.toThrow(/registry_epochs/)
   })
 
   test('that fail leave nothing of themselves, and say why', async () => {

@@ -51,6 +51,16 @@ describe('a session that another one owns by now', () => {
       (runs) => !runs,
     )
 
+  test('is without a link before the next one of this process is opened', async () => {
+    const number = await lose()
+    // Nobody answers the end of the link, which takes half a second then.
+    number.phone.hang()
+    const startedAt = performance.now()
+    await number.reconnect()
+    await number.reaches('connected')
+    expect(performance.now() - startedAt).toBeGreaterThan(500)
+  })
+
   test('is let go when WhatsApp has another link, and no write was refused for that', async () => {
     const before = refusedWrites()
     const number = await lose()

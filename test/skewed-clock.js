@@ -1,5 +1,7 @@
 // node --import: what the process takes for the time is off by CLOCK_SKEW_MS, as on a machine whose clock is wrong.
-const skewMs = Number(process.env.CLOCK_SKEW_MS ?? 0)
+// SIGUSR2 sets it ahead by an hour.
+let skewMs = Number(process.env.CLOCK_SKEW_MS ?? 0)
+process.on('SIGUSR2', () => (skewMs += 3_600_000))
 const RightDate = Date
 
 const now = () => RightDate.now() + skewMs

@@ -110,8 +110,9 @@ export class Announcements {
     accounts,
     observed = false,
   }: Pick<StatesRequest, 'accounts' | 'observed'>): Record<string, AccountStates> {
+    const forgotten = { number: this.#forgottenUpTo, passings: [], cutAt: this.#forgottenUpTo }
     const asked = Object.entries(accounts).map(([accountId, known]) => {
-      const { number = 0, passings = [], cutAt = 0 } = this.#accounts.get(accountId) ?? {}
+      const { number, passings, cutAt } = this.#accounts.get(accountId) ?? forgotten
       return { accountId, known, number, passings, cutAt }
     })
     const wanted = asked.filter(({ known, number }) => observed || known !== number)

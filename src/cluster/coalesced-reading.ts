@@ -13,7 +13,7 @@ export class CoalescedReading {
     this.#read = read
   }
 
-  ask(keys: Iterable<string>): Promise<void> {
+  ask(keys: Iterable<string> = []): Promise<void> {
     for (const key of keys) this.#waiting.add(key)
     this.#next ??= this.#current.then(() => {
       const keysNow = this.#waiting

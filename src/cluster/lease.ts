@@ -3,6 +3,7 @@ import type { DB } from '../db/types.ts'
 import type { Logger } from '../logger.ts'
 import { identifyAmongMachines, isCertainlyGone } from '../process-identity.ts'
 import { within } from '../within.ts'
+import { CoalescedReading } from './coalesced-reading.ts'
 import type { NodeRef, PeerNode, Peers } from './node.ts'
 import { buryNode, LEASE_MS, type LiveNode, registerNode, type Registration, renewLease } from './nodes.ts'
 
@@ -12,6 +13,7 @@ const JITTER_MS = 250
 const RENEW_AGAIN_MS = 500
 /** So much earlier than the database this node takes its lease for ended: links need a moment to close. */
 const MARGIN_MS = 1_000
+const HELD_MS = LEASE_MS - MARGIN_MS
 /** A statement that takes longer is of no use any more. */
 const STATEMENT_MS = 3_000
 
@@ -32,7 +34,8 @@ type Change = Parameters<Parameters<Peers['onChange']>[0]>[0]
 /**
  * The registration of this process among the nodes, renewed by one statement for all its sessions. Whether it holds is
  * known without asking anybody, from a clock that nobody sets: the database may say that it has ended only after this
- * node has taken it for ended by itself.
+ * node has taken it for ended by itself. That clock stands still while the machine is suspended, and the one on the wall
+ * may be set: where they do not agree the database is asked.
  */
 export class NodeLease implements Peers {
   readonly #db: Kysely<DB>
@@ -46,13 +49,15 @@ export class NodeLease implements Peers {
   #node: NodeRef | null = null
   #self: LiveNode | null = null
   #peers: readonly LiveNode[] = []
-  /** On the monotonic clock. */
-  #deadline = 0
+  /** The peers that listeners know of. */
+  #told: readonly LiveNode[] = []
+  /** When the renewal was asked for by which it holds, on the monotonic clock and on the wall's; null: it does not. */
+  #held: { monotonic: number; wall: number } | null = null
   #isInDoubt = true
   #failures = 0
   #watch: NodeJS.Timeout | undefined
   #next: NodeJS.Timeout | undefined
-  #renewing: Promise<void> = Promise.resolve()
+  readonly #renewals = new CoalescedReading(() => this.#renewOrRegister())
   #isClosed = false
 
   /** @param owned how many sessions this node runs */
@@ -98,7 +103,18 @@ export class NodeLease implements Peers {
    */
   isValid(): boolean {
     if (!this.#node || this.#isClosed) return false
-    return performance.now() < this.#deadline || (this.#registration.address === null && this.#peers.length === 0)
+    if (this.#registration.address === null && this.#peers.length === 0) return true
+    return this.#isRunning && Date.now() - (this.#held?.wall ?? 0) < HELD_MS
+  }
+
+  /** The same; where only the clock on the wall says that it has ended, the database is asked. */
+  confirm(): boolean | Promise<boolean> {
+    if (this.isValid()) return true
+    return this.#isRunning && !this.#isClosed && this.renewNow().then(() => this.isValid())
+  }
+
+  get #isRunning(): boolean {
+    return this.#held !== null && performance.now() - this.#held.monotonic < HELD_MS
   }
 
   /**
@@ -139,15 +155,14 @@ export class NodeLease implements Peers {
     this.#isClosed = true
     clearTimeout(this.#watch)
     clearTimeout(this.#next)
-    const end = this.#renewing.then(() => this.#node && buryNode(this.#db, this.#node).catch(() => undefined))
+    const end = this.#renewals.ask().then(() => this.#node && buryNode(this.#db, this.#node).catch(() => undefined))
     // A database that is away is not waited for: the lease ends by itself.
     await within(MARGIN_MS, end)
   }
 
   #turn(): Promise<void> {
     clearTimeout(this.#next)
-    this.#renewing = this.#renewing.then(() => this.#renewOrRegister())
-    return this.#renewing
+    return this.#renewals.ask()
   }
 
   async #renewOrRegister(): Promise<void> {
@@ -159,6 +174,7 @@ export class NodeLease implements Peers {
       this.#failures++
       this.#plan(RENEW_AGAIN_MS)
       this.#logger.warn({ err: error }, 'the lease on the sessions could not be renewed yet')
+      if (!this.isValid()) this.#doubt()
     }
   }
 
@@ -170,39 +186,45 @@ export class NodeLease implements Peers {
   }
 
   async #register(): Promise<void> {
-    const sentAt = performance.now()
+    const sent = present()
     const node = await inTime(registerNode(this.#db, { ...this.#registration, isDraining: this.isDraining }))
     if (this.#isClosed) return
     this.#node = node
     // With what is known of the others, which decides whether there is anything to do.
-    await this.#renew(node, sentAt)
+    await this.#renew(node, sent)
   }
 
-  async #renew(node: NodeRef, sentAt = performance.now()): Promise<void> {
+  async #renew(node: NodeRef, sent = present()): Promise<void> {
     const renewal = await inTime(renewLease(this.#db, node, this.#owned()))
+    if (this.#isClosed) return
     if (!renewal) return this.#lose()
     const gone = renewal.nodes.filter(({ process }) => isCertainlyGone(process))
-    for (const one of gone) await inTime(buryNode(this.#db, one))
     const alive = renewal.nodes.filter((one) => !gone.includes(one))
     const wasDraining = this.isDraining
     this.#self = alive.find(({ id }) => id === node.id) ?? null
-    this.#note(alive.filter(({ id }) => id !== node.id))
-    this.#becomeKnown()
+    this.#peers = alive.filter(({ id }) => id !== node.id)
+    this.#hold(sent)
+    for (const one of gone) await inTime(buryNode(this.#db, one))
     if (this.#isClosed) return
-    this.#deadline = sentAt + LEASE_MS - MARGIN_MS
+    this.#tellOfPeers()
+    this.#becomeKnown()
+    this.#inform(() => this.#events.onHeld(renewal.now))
+    if (this.isDraining && !wasDraining) this.#inform(() => this.#events.onDrain())
+  }
+
+  #hold(sent: ReturnType<typeof present>): void {
+    this.#held = sent
     this.#isInDoubt = false
     this.#watchDeadline()
-    this.#events.onHeld(renewal.now)
-    if (this.isDraining && !wasDraining) this.#events.onDrain()
   }
 
   #lose(): void {
     this.#logger.error('this node was taken for gone, and others may own its sessions')
-    this.#deadline = 0
+    this.#held = null
     this.#isInDoubt = true
     clearTimeout(this.#watch)
     // Under the name that it had: what the sessions were last is told as this node's word.
-    this.#events.onLost()
+    this.#inform(() => this.#events.onLost())
     this.#node = null
     // At once, under a new epoch.
     setImmediate(() => void this.#turn())
@@ -210,30 +232,46 @@ export class NodeLease implements Peers {
 
   #watchDeadline(): void {
     clearTimeout(this.#watch)
-    const left = this.#deadline - performance.now()
+    const left = (this.#held?.monotonic ?? 0) + HELD_MS - performance.now()
     this.#watch = setTimeout(
       () => {
-        if (this.#isInDoubt || this.#isClosed) return
-        if (this.isValid()) return this.#watchDeadline()
-        this.#isInDoubt = true
-        this.#logger.error('the lease on the sessions could not be renewed in time, so their links are closed')
-        this.#events.onDoubt()
+        if (this.isValid()) this.#watchDeadline()
+        else this.#doubt()
       },
       // An only node that goes on without the database looks again from time to time.
       left > 0 ? left : RENEW_MS,
     )
   }
 
-  #note(peers: readonly LiveNode[]): void {
-    const before = this.#peers
-    this.#peers = peers
-    const [old, present] = [new Set(before.map(keyOf)), new Set(peers.map(keyOf))]
-    const come = peers.filter((peer) => !old.has(keyOf(peer)))
+  #doubt(): void {
+    this.#held = null
+    if (this.#isInDoubt || this.#isClosed) return
+    this.#isInDoubt = true
+    this.#logger.error('the lease on the sessions could not be renewed in time, so their links are closed')
+    this.#inform(() => this.#events.onDoubt())
+  }
+
+  #tellOfPeers(): void {
+    const before = this.#told
+    this.#told = this.#peers
+    const [old, present] = [new Set(before.map(keyOf)), new Set(this.#peers.map(keyOf))]
+    const come = this.#peers.filter((peer) => !old.has(keyOf(peer)))
     const gone = before.filter((peer) => !present.has(keyOf(peer)))
     if (come.length + gone.length === 0) return
-    for (const listener of this.#listeners) listener({ come, gone })
+    for (const listener of this.#listeners) this.#inform(() => listener({ come, gone }))
+  }
+
+  /** What others make of the lease is no failure of it. */
+  #inform(tell: () => void): void {
+    try {
+      tell()
+    } catch (error) {
+      this.#logger.error({ err: error }, 'what follows from the lease could not be done')
+    }
   }
 }
+
+const present = () => ({ monotonic: performance.now(), wall: Date.now() })
 
 /** What a change of a peer is seen by. */
 const keyOf = ({ id, epoch, isDraining }: PeerNode): string => `${id} ${epoch} ${isDraining}`

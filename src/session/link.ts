@@ -42,8 +42,8 @@ export type LinkOptions = {
   route: ProxyRoute | null
   caches: SharedCaches
   timings: LinkTimings
-  /** Whether this node may act for the instance at this moment. */
-  mayRead(): boolean
+  /** Whether this node may act for the instance at this moment; a promise while that is being asked. */
+  mayRead(): boolean | Promise<boolean>
 }
 
 /** What a link tells. Nothing follows `onClose`, which comes exactly once. */
@@ -242,15 +242,28 @@ export class Link {
    * A node whose lease has ended takes no frame: another one may be reading them. And Baileys leaves a frame that it
    * cannot decrypt as an unhandled rejection, and is deaf from then on.
    */
-  #guardFrames(mayRead: () => boolean): void {
+  #guardFrames(mayRead: LinkOptions['mayRead']): void {
     const { ws } = this.socket
     for (const listener of ws.listeners('message')) {
-      ws.off('message', listener as never)
-      ws.on('message', (data: unknown) => {
-        if (!mayRead()) return this.end(new LeaseEnded('The lease on the sessions has ended'))
+      const take = (data: unknown, mayBeRead: boolean) => {
+        if (this.#isOver) return
+        if (!mayBeRead) return this.end(new LeaseEnded('The lease on the sessions has ended'))
         Promise.resolve(listener(data)).catch((error) =>
           this.end(new Undecryptable('A frame could not be read', { cause: error })),
         )
+      }
+      /** The frames that wait, behind which those wait that come next. */
+      let held: Promise<void> | null = null
+      ws.off('message', listener as never)
+      ws.on('message', (data: unknown) => {
+        const mayBeRead = held ? held.then(mayRead) : mayRead()
+        if (typeof mayBeRead === 'boolean') return take(data, mayBeRead)
+        const waiting = mayBeRead
+          .then((isSo) => take(data, isSo))
+          .finally(() => {
+            if (held === waiting) held = null
+          })
+        held = waiting
       })
     }
   }

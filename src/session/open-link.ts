@@ -24,8 +24,8 @@ export type LinkServices = Readonly<{
   /** null: the one that Baileys was released with. */
   whatsappVersion: WAVersion | null
   allowPrivateAddresses: boolean
-  /** Whether this node may act as the owner of its sessions at this moment. */
-  mayRead(): boolean
+  /** Whether this node may act as the owner of its sessions at this moment; a promise while that is being asked. */
+  mayRead(): boolean | Promise<boolean>
 }>
 
 type Opening = {

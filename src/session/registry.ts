@@ -75,6 +75,8 @@ export class SessionRegistry {
   readonly pairingSteps = new Topics<PairingStep>()
   readonly #services: SessionServices & RegistryServices
   readonly #sessions = new Map<string, Session>()
+  /** By instance: the end of the link of a session that was released, which the next one waits for. */
+  readonly #ending = new Map<string, Promise<void>>()
   readonly #startedAt = new Date()
   readonly #lease: NodeLease | null
   readonly #remote: RemoteSessions | null
@@ -130,7 +132,7 @@ export class SessionRegistry {
       timings: services.timings ?? LINK_TIMINGS,
       caches: createCaches(),
       gate: new OpeningGate(services.maxOpening),
-      mayRead: () => this.#lease?.isValid() ?? true,
+      mayRead: () => this.#lease?.confirm() ?? true,
       onChange: (instance) => this.#tell({ kind: 'changed', instance }),
       onGone: (instance) => this.#noteDeleted(instance),
       onPairingStep: (instanceId, step) => {
@@ -255,6 +257,8 @@ export class SessionRegistry {
    * @throws NotOwner when this node does not own the instance
    */
   async obey(instance: Instance, order: SessionOrder): Promise<Instance> {
+    // A lease that has ended by the clock on the wall alone may hold.
+    await this.#lease?.confirm()
     const session = await this.#sessionOf(instance)
     if (!(session instanceof Session)) throw new NotOwner()
     await this.#carryOut(session, order)
@@ -385,9 +389,13 @@ export class SessionRegistry {
 
   /** It is over, and what comes next is told by its next owner. */
   #release(session: Session): void {
-    const { instance } = session
+    const { instance, linkOver } = session
     if (!this.#remote || this.#sessions.get(instance.id) !== session) return
     this.#sessions.delete(instance.id)
+    this.#ending.set(instance.id, linkOver)
+    void linkOver.finally(() => {
+      if (this.#ending.get(instance.id) === linkOver) this.#ending.delete(instance.id)
+    })
     if (this.node) this.#remote.noteReleased(this.node, instance, session.status())
   }
 
@@ -413,7 +421,8 @@ export class SessionRegistry {
     const known = this.#sessions.get(instance.id)
     if (known && known.epoch >= epoch && !known.isOver) return known
     known?.letGo()
-    const session = new Session(this.#services, instance, epoch)
+    const before = known?.linkOver ?? this.#ending.get(instance.id) ?? Promise.resolve()
+    const session = new Session(this.#services, instance, epoch, before)
     this.#sessions.set(instance.id, session)
     this.#handovers?.noteArrival(session)
     // Its epoch is news, also where nothing else changes.
@@ -466,6 +475,8 @@ export class SessionRegistry {
 
   /** Asks the owner of an instance for something; returns the instance as it is then. */
   async #command(instance: Instance, order: SessionOrder): Promise<Instance> {
+    // A lease that has ended by the clock on the wall alone may hold.
+    await this.#lease?.confirm()
     if (!this.#takesPart) throw this.#remote ? serviceUnavailable() : sessionsElsewhere()
     try {
       return await this.#ask(instance, order)

@@ -97,7 +97,7 @@ export class Session {
   #auth: AuthState | null = null
   #attempt: Attempt | null = null
   /** The attempt before this one: its link has to be over before another is opened. */
-  #before: Promise<void> = Promise.resolve()
+  #before: Promise<void>
   #retryTimer: NodeJS.Timeout | undefined
   #past = NO_FAILURES
   #step: PairingStep | null = null
@@ -109,9 +109,13 @@ export class Session {
   #isSuspended = false
   #isClosed = false
 
-  /** @param epoch with which it owns the instance */
-  constructor(services: SessionServices, instance: Instance, epoch: number) {
+  /**
+   * @param epoch with which it owns the instance
+   * @param before resolves when the session before it in this process has no link any more
+   */
+  constructor(services: SessionServices, instance: Instance, epoch: number, before: Promise<void>) {
     this.#services = services
+    this.#before = before
     this.#logger = services.logger.child({ instanceId: instance.id, instance: instance.name })
     this.#facts = instance
     this.#owned = { instanceId: instance.id, epoch }
@@ -131,6 +135,11 @@ export class Session {
     return this.#isClosed
   }
 
+  /** Resolves when the last link that was begun has ended. */
+  get linkOver(): Promise<void> {
+    return this.#before
+  }
+
   /** Whether there is a link, or one is being opened or waited for. */
   get isRunning(): boolean {
     return this.#phase.kind !== 'resting' && this.#phase.kind !== 'deleted'
@@ -147,7 +156,7 @@ export class Session {
    */
   status(): ConnectionStatus {
     const attempt = this.#attempt
-    if (this.#phase.kind === 'open' && attempt && !this.#services.mayRead()) this.#services.onDoubt()
+    if (this.#phase.kind === 'open' && attempt && this.#services.mayRead() === false) this.#services.onDoubt()
     if (this.#phase.kind === 'open' && attempt?.link?.isSilent) {
       attempt.link.endSilent()
       this.#lost(attempt, { kind: 'silent' })

@@ -16,6 +16,8 @@ const BATCH = 50
 const SLACK = 2
 /** A statement that was under way at the last look has ended before this. */
 const LOOK_BACK_MS = 15_000
+/** Where there is no other node nothing becomes free by itself: what does by hand is looked for so often. */
+const CLAIM_ALONE_MS = 30_000
 /** The cluster has to have been the same for so long before sessions are moved to even it out. */
 export const CALM_MS = 60_000
 
@@ -45,8 +47,10 @@ export class Tending {
   #hasBegun = false
   /** The registration under which sessions were looked for last, and when, by the database's clock. */
   #looked: { node: NodeRef; at: Date } | null = null
-  /** When a node has come or gone, on the monotonic clock. */
+  /** When a node has come or gone, this one among them, on the monotonic clock. */
   #changedAt = performance.now()
+  /** When what is free was claimed last, on the same. */
+  #claimedAt = 0
 
   constructor(services: TendingServices) {
     this.#services = services
@@ -94,6 +98,7 @@ export class Tending {
     if (!node || !lease.takesPart) return
     const isNew = this.#looked?.node !== node
     if (isNew) {
+      this.#changedAt = performance.now()
       this.#services.onRegistered(node)
       if (restores && !this.#hasBegun) await forgetOutdatedClients(db)
       this.#hasBegun = true
@@ -107,14 +112,23 @@ export class Tending {
     if (lease.isDraining) return handovers?.giveAll({ isInHurry: false })
     // Nodes that start together see each other before the first of them has claimed everything.
     const isSettling = isNew && lease.isReachable
-    if (!restores || isSettling) return
+    if (!restores || isSettling || this.#isAtRest) return
     const claimed = await this.#claim(node)
     if (claimed > 0) logger.info({ sessions: claimed }, 'sessions are being opened')
     else if (performance.now() - this.#changedAt >= this.#services.calmMs) await handovers?.evenOut({ slack: SLACK })
   }
 
+  /** Whether nothing can have become free. A stale owner that was writing at the last change has ended by now. */
+  get #isAtRest(): boolean {
+    const { lease } = this.#services
+    const isAlone = !lease.isReachable && lease.list().length === 0
+    const now = performance.now()
+    return isAlone && now - this.#changedAt > LOOK_BACK_MS && now - this.#claimedAt < CLAIM_ALONE_MS
+  }
+
   async #claim(node: NodeRef): Promise<number> {
     const { db, lease } = this.#services
+    this.#claimedAt = performance.now()
     let claimed = 0
     for (;;) {
       const sharers = lease.list().filter(takesSessions).length + 1
