@@ -46,6 +46,10 @@ function look(data: Buffer): void {
   }
 }
 
+/** A pong that nobody asked for, since nobody here looks for pings. */
+const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
+const PONG_EVERY_MS = 8_000
+
 /** A stamp may be cut in two: the end of what came waits for the rest. */
 function follow(socket: Socket): void {
   let rest: Buffer | null = null
@@ -79,6 +83,7 @@ async function open(token: string): Promise<void> {
       socket.on('data', wait)
     })
     socket.write(frame({ id: '1', type: 'subscribe', payload: { query: QUERY } }))
+    setInterval(() => socket.write(PONG), PONG_EVERY_MS)
   } else {
     follow(socket)
     socket.write(opening.sse(token))

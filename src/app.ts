@@ -60,7 +60,7 @@ export function createApp(services: Services): App {
       setCommonHeaders(response, requestId)
       setCorsHeaders(request, response, config.corsOrigins)
       if (isStopping) response.setHeader('Connection', 'close')
-      response.once('close', () => {
+      response.on('close', () => {
         const ms = Math.round(performance.now() - startedAt)
         const { path } = targetOf(request.url ?? '/')
         // Of an answer that did not get through, nobody has seen the status.

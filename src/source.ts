@@ -1,29 +1,19 @@
 /**
- * The events of a subscription, without a queue: what comes next is asked of `take` when there is room for it, so a reader
- * costs what `take` keeps and nothing more. Whoever has something new calls `wake`.
+ * The events of a subscription, without a queue: the next one is asked for when there is room for it, so a reader costs
+ * what the source keeps and nothing more. Whoever has something new wakes it.
  */
-export class Source<Event extends object> implements AsyncIterable<Event> {
-  readonly #take: () => Event | null
-  readonly #stop: () => void
+export abstract class Source<Event extends object> implements AsyncIterable<Event> {
   #isOver = false
   /** Called when there may be something to take, and when it is over. */
-  onReady: () => void = () => {}
-
-  /**
-   * @param take the next event, or null when there is none yet
-   * @param stop called once, when it is closed
-   */
-  constructor(take: () => Event | null, stop: () => void) {
-    this.#take = take
-    this.#stop = stop
-  }
+  onReady: () => void = nothing
 
   get isOver(): boolean {
     return this.#isOver
   }
 
+  /** The next event, or null when there is none yet. */
   take(): Event | null {
-    return this.#isOver ? null : this.#take()
+    return this.#isOver ? null : this.next()
   }
 
   wake(): void {
@@ -33,12 +23,19 @@ export class Source<Event extends object> implements AsyncIterable<Event> {
   close(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#stop()
+    this.stop()
     this.wake()
   }
+
+  protected abstract next(): Event | null
+
+  /** Called once, when it is closed. */
+  protected abstract stop(): void
 
   /** graphql subscribes to nothing that cannot be iterated over; it is taken from instead. */
   [Symbol.asyncIterator](): AsyncIterator<Event> {
     throw new Error('A source is taken from')
   }
 }
+
+const nothing = () => {}

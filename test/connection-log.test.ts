@@ -49,7 +49,7 @@ function world() {
 function logOf(statusOf: (instance: Instance) => ConnectionStatus, covers = (_instance: Instance) => true) {
   const log = new ConnectionLog(covers, statusOf)
   const open = () => {
-    const reader = log.read(() => {})
+    const reader = log.read()
     const take = () => {
       const event = reader.take()
       return event && `${event.kind} ${event.instance.id}${event.connection.sequence} ${event.snapshotRemaining}`
@@ -330,16 +330,16 @@ describe('the logs compared with the rows', () => {
     const { statusOf, tick } = world()
     const topics = new Topics<ConnectionTick>()
     const logs = new ConnectionLogs(new MergedTicks(topics), statusOf)
-    const { reader, close } = logs.read({ kind: 'account', accountId: 'account' }, 'all', () => {})
-    const elsewhere = logs.read({ kind: 'account', accountId: 'other' }, 'all', () => {})
+    const reader = logs.read({ kind: 'account', accountId: 'account' }, 'all')
+    const elsewhere = logs.read({ kind: 'account', accountId: 'other' }, 'all')
     reader.begin([instanceOf('a'), instanceOf('b')])
-    elsewhere.reader.begin([{ ...instanceOf('z'), accountId: 'other' }])
+    elsewhere.begin([{ ...instanceOf('z'), accountId: 'other' }])
     const drain = (): string[] => {
       const event = reader.take()
       return event ? [`${event.kind} ${event.instance.id}`, ...drain()] : []
     }
     drain()
-    elsewhere.reader.take()
+    elsewhere.take()
     const readRows = async () => {
       // Came while the rows were read, and is not missed.
       topics.publish('account', tick('added', 'd'))
@@ -347,7 +347,7 @@ describe('the logs compared with the rows', () => {
     }
     for (const found of await logs.compare('account', readRows)) topics.publish('account', found)
     expect(drain()).toEqual(['added d', 'added c', 'removed a'])
-    close()
+    reader.close()
     elsewhere.close()
   })
 })
@@ -356,7 +356,11 @@ describe('a source', () => {
   test('tells when there is something to take, and is stopped once', () => {
     const events = [{ number: 1 }, { number: 2 }]
     const stop = vi.fn<() => void>()
-    const source = new Source(() => events.shift() ?? null, stop)
+    class Numbers extends Source<{ number: number }> {
+      protected override next = () => events.shift() ?? null
+      protected override stop = stop
+    }
+    const source = new Numbers()
     source.onReady = vi.fn<() => void>()
     expect(source.take()).toEqual({ number: 1 })
     source.wake()

@@ -51,14 +51,14 @@ async function enter(others: number) {
   await sql`analyze`.execute(db)
   // Each of the others has asked, and follows what it has.
   for (const { id } of accounts) {
-    const { close } = connectionLogs.read({ kind: 'account', accountId: id }, 'all', () => {})
-    onTestFinished(close)
+    const reader = connectionLogs.read({ kind: 'account', accountId: id }, 'all')
+    onTestFinished(() => reader.close())
   }
   for (const token of tokens.slice(0, 500)) await gateway.services.lookUpToken(token)
   const [instance] = await listInstances(db, { kind: 'account', accountId: shop.id })
   if (!instance) throw new Error('The account has no instance')
-  const { close } = connectionLogs.read({ kind: 'account', accountId: shop.id }, 'all', () => {})
-  onTestFinished(close)
+  const reader = connectionLogs.read({ kind: 'account', accountId: shop.id }, 'all')
+  onTestFinished(() => reader.close())
   const tick = () => sessions.connectionTicks.publish(shop.id, { kind: 'changed', instance })
   return { gateway, shop, tick }
 }

@@ -8,6 +8,7 @@ import { EventStream } from '../src/graphql/event-stream.ts'
 import { EventText } from '../src/graphql/event-text.ts'
 import { SseReplies } from '../src/graphql/sse.ts'
 import { Source } from '../src/source.ts'
+import type { TokenWatch } from '../src/token/watch.ts'
 import { seed, type SeededAccount } from './seed.ts'
 import { CONNECTIONS, readSse } from './stream-clients.ts'
 import { startTestGateway, type TestGateway } from './testkit.ts'
@@ -149,12 +150,18 @@ async function serve(reply: (response: ServerResponse) => void): Promise<Socket>
   return socket
 }
 
+const UNWATCHED = { hold: () => {}, release: () => {} } as unknown as TokenWatch
+
 /** A stream whose events are their own results. */
 function streamOf(take: () => object | null) {
-  const source = new Source(take, () => {})
-  const render = (event: object) => new EventText(JSON.stringify(event))
+  class Results extends Source<object> {
+    protected override next = take
+    protected override stop = () => {}
+  }
+  const source = new Results()
+  const audience = { textOf: (event: object) => new EventText(JSON.stringify(event)), leave: () => {} }
   const call = { requestId: 'a', services: gateway.services } as Call
-  return { source, events: new EventStream(source, render, call, () => {}) }
+  return { source, events: new EventStream(source, audience, call, () => {}) }
 }
 
 describe('the writer of events', () => {
@@ -167,7 +174,7 @@ describe('the writer of events', () => {
     let response: ServerResponse | undefined
     const socket = await serve((serverResponse) => {
       response = serverResponse
-      new SseReplies(100).stream(serverResponse, events)
+      new SseReplies(UNWATCHED, 100).stream(serverResponse, events, '')
     })
     socket.pause()
     await vi.waitFor(() => expect(response?.socket?.writableNeedDrain).toBe(true))
@@ -182,7 +189,7 @@ describe('the writer of events', () => {
 
   test('pings an idle reader', async () => {
     const { source, events } = streamOf(() => null)
-    const socket = await serve((response) => new SseReplies(20).stream(response, events))
+    const socket = await serve((response) => new SseReplies(UNWATCHED, 20).stream(response, events, ''))
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
     await vi.waitFor(() => expect(text.match(/:\n\n/g)?.length).toBeGreaterThan(3))
@@ -197,7 +204,7 @@ describe('the writer of events', () => {
       if (!result) throw serviceUnavailable()
       return result
     })
-    const socket = await serve((response) => new SseReplies().stream(response, events))
+    const socket = await serve((response) => new SseReplies(UNWATCHED).stream(response, events, ''))
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
     await vi.waitFor(() => expect(text).toContain('complete'))

@@ -153,7 +153,7 @@ describe.skipIf(!hasPostgres)('while the database is away', () => {
     const end = vi.fn<(reason: GatewayError) => void>()
     await proxy.cut()
     const startedAt = performance.now()
-    watch.hold('00000000-0000-4000-8000-000000000000', end)
+    watch.hold('00000000-0000-4000-8000-000000000000', { end })
     await vi.waitFor(() => expect(end).toHaveBeenCalledOnce(), { timeout: 10_000 })
     expect(performance.now() - startedAt).toBeGreaterThan(1_500)
     expect(end.mock.lastCall?.[0].code).toBe('SERVICE_UNAVAILABLE')

@@ -44,6 +44,7 @@ const SLACK = 64
 export class ConnectionLog {
   readonly #covers: (instance: Instance) => boolean
   readonly #statusOf: (instance: Instance) => ConnectionStatus
+  readonly #whenUnread: () => void
   readonly #entries = new Map<string, Entry>()
   readonly #readers = new Set<ConnectionReader>()
   /** By ordinal. */
@@ -51,9 +52,15 @@ export class ConnectionLog {
   #last = 0
   #sweepAt = SLACK
 
-  constructor(covers: (instance: Instance) => boolean, statusOf: (instance: Instance) => ConnectionStatus) {
+  /** @param whenUnread called when its last reader has left */
+  constructor(
+    covers: (instance: Instance) => boolean,
+    statusOf: (instance: Instance) => ConnectionStatus,
+    whenUnread: () => void = () => {},
+  ) {
     this.#covers = covers
     this.#statusOf = statusOf
+    this.#whenUnread = whenUnread
   }
 
   /** The ordinal of the last change. */
@@ -66,19 +73,16 @@ export class ConnectionLog {
     return this.#changes.length
   }
 
-  get isRead(): boolean {
-    return this.#readers.size > 0
-  }
-
   /** A reader of what comes from now on; its snapshot is read after this. */
-  read(onReady: () => void): ConnectionReader {
-    const reader = new ConnectionReader(this, onReady)
+  read(): ConnectionReader {
+    const reader = new ConnectionReader(this)
     this.#readers.add(reader)
     return reader
   }
 
   leave(reader: ConnectionReader): void {
     this.#readers.delete(reader)
+    if (this.#readers.size === 0) this.#whenUnread()
   }
 
   note(tick: ConnectionTick): void {
@@ -189,7 +193,7 @@ export class ConnectionLog {
     entry.event = null
     this.#changes.push({ ordinal: entry.ordinal, entry })
     if (this.#changes.length > this.#sweepAt) this.#sweep()
-    for (const reader of this.#readers) reader.onReady()
+    for (const reader of this.#readers) reader.wake()
     return entry
   }
 

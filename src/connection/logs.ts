@@ -13,7 +13,7 @@ import type { PassingTick } from './tick.ts'
 export class ConnectionLogs {
   readonly #ticks: MergedTicks
   readonly #statusOf: (instance: Instance) => ConnectionStatus
-  readonly #logs = new Map<string, { log: ConnectionLog; stop: () => void }>()
+  readonly #logs = new Map<string, ConnectionLog>()
 
   constructor(ticks: MergedTicks, statusOf: (instance: Instance) => ConnectionStatus) {
     this.#ticks = ticks
@@ -25,26 +25,17 @@ export class ConnectionLogs {
     return this.#logs.size
   }
 
-  /** A reader of the viewer's instances; `close` ends it. */
-  read(viewer: Viewer, filter: NameFilter, onReady: () => void): { reader: ConnectionReader; close(): void } {
+  /** A reader of the viewer's instances, to be closed. */
+  read(viewer: Viewer, filter: NameFilter): ConnectionReader {
     // Whoever sees the same shares a log, and nobody else.
     const key = JSON.stringify([viewer, filter === 'all' ? filter : filter.toSorted()])
-    const { log, stop } = this.#logs.get(key) ?? this.#open(key, viewer, filter)
-    const reader = log.read(onReady)
-    return {
-      reader,
-      close: () => {
-        log.leave(reader)
-        if (log.isRead || this.#logs.get(key)?.log !== log) return
-        this.#logs.delete(key)
-        stop()
-      },
-    }
+    const log = this.#logs.get(key) ?? this.#open(key, viewer, filter)
+    return log.read()
   }
 
   /** Has every stream tell something, because streams have begun to be delayed, or are not any more. */
   repeat(): void {
-    for (const { log } of this.#logs.values()) log.repeat()
+    for (const log of this.#logs.values()) log.repeat()
   }
 
   /**
@@ -53,7 +44,7 @@ export class ConnectionLogs {
    */
   async compare(accountId: string, readRows: () => Promise<Instance[]>): Promise<PassingTick[]> {
     // Before the rows are read: what comes meanwhile is not missed.
-    const entries = [...this.#logs.values()].flatMap(({ log }) => log.list())
+    const entries = [...this.#logs.values()].flatMap((log) => log.list())
     const told = new Map(entries.map(({ instance, connection }) => [instance.id, { instance, connection }]))
     const rows = await readRows()
     for (const { id } of rows) told.delete(id)
@@ -67,15 +58,18 @@ export class ConnectionLogs {
     ]
   }
 
-  #open(key: string, viewer: Viewer, filter: NameFilter): { log: ConnectionLog; stop: () => void } {
+  #open(key: string, viewer: Viewer, filter: NameFilter): ConnectionLog {
     const names = filter === 'all' ? null : new Set(filter)
     const covers = ({ id, accountId, name }: Instance) =>
       viewer.kind === 'account'
         ? accountId === viewer.accountId && (names?.has(name) ?? true)
         : id === viewer.instanceId
-    const log = new ConnectionLog(covers, this.#statusOf)
-    const opened = { log, stop: this.#ticks.subscribe(tenantOf(viewer), (tick) => log.note(tick)) }
-    this.#logs.set(key, opened)
-    return opened
+    const log = new ConnectionLog(covers, this.#statusOf, () => {
+      this.#logs.delete(key)
+      stop()
+    })
+    const stop = this.#ticks.subscribe(tenantOf(viewer), (tick) => log.note(tick))
+    this.#logs.set(key, log)
+    return log
   }
 }

@@ -1,12 +1,12 @@
 import type { Instance } from '../instance/queries.ts'
+import { Source } from '../source.ts'
 import type { ConnectionEvent, ConnectionLog, Entry } from './log.ts'
 
 /**
  * One reader of a log: first the rows of its snapshot, then each change that comes after. Once it has caught up with what
  * came meanwhile, it keeps its place in the log and nothing else.
  */
-export class ConnectionReader {
-  readonly onReady: () => void
+export class ConnectionReader extends Source<ConnectionEvent> {
   readonly #log: ConnectionLog
   readonly #openedAt = performance.now()
   /** The last row is the next one; null until the rows are read, and again after the last. */
@@ -17,9 +17,9 @@ export class ConnectionReader {
   /** The last change that came before the snapshot was told. */
   #caughtUpAt = Number.POSITIVE_INFINITY
 
-  constructor(log: ConnectionLog, onReady: () => void) {
+  constructor(log: ConnectionLog) {
+    super()
     this.#log = log
-    this.onReady = onReady
     this.#place = log.last
   }
 
@@ -32,11 +32,10 @@ export class ConnectionReader {
   begin(rows: readonly Instance[]): void {
     this.#snapshot = rows.filter(({ id }) => !this.#log.isRemoved(id)).toReversed()
     this.#endSnapshot()
-    this.onReady()
+    this.wake()
   }
 
-  /** The next event, or null when there is none yet. */
-  take(): ConnectionEvent | null {
+  protected override next(): ConnectionEvent | null {
     const row = this.#snapshot?.pop()
     if (row) return this.#takeSnapshot(row)
     if (this.#caughtUpAt === Number.POSITIVE_INFINITY) return null
@@ -49,6 +48,10 @@ export class ConnectionReader {
       const event = this.#eventOf(entry, before)
       if (event) return event
     }
+  }
+
+  protected override stop(): void {
+    this.#log.leave(this)
   }
 
   #takeSnapshot(row: Instance): ConnectionEvent {

@@ -4,8 +4,8 @@ import type { Context } from '../graphql/context.ts'
 import { enumValues } from '../graphql/enum-values.ts'
 import { filterOfNames } from '../instance/names.ts'
 import { Instance } from '../instance/type.ts'
-import { Source } from '../source.ts'
 import type { ConnectionEvent } from './log.ts'
+import type { ConnectionReader } from './reader.ts'
 import { ConnectionStatusType } from './type.ts'
 
 const ConnectionEventKindEnum = builder.enumType('ConnectionEventKind', {
@@ -48,23 +48,18 @@ const ConnectionEventType = builder.objectRef<ConnectionEvent>('ConnectionEvent'
 async function watchConnections(
   { viewer, services, loaders }: Context,
   names: Parameters<typeof filterOfNames>[1],
-): Promise<Source<ConnectionEvent>> {
+): Promise<ConnectionReader> {
   const filter = filterOfNames(viewer, names)
-  const source: Source<ConnectionEvent> = new Source(
-    () => reader.take(),
-    () => close(),
-  )
   // Listened to before the rows are read, so that nothing between is lost.
-  const { reader, close } = services.connectionLogs.read(viewer, filter, () => source.wake())
+  const reader = services.connectionLogs.read(viewer, filter)
   try {
-    loaders.forget()
     const rows = await loaders.instances.load(filter)
     // It was deleted after the look at its token.
     if (viewer.kind === 'instance' && rows.length === 0) throw unauthenticated()
     reader.begin(rows)
-    return source
+    return reader
   } catch (error) {
-    source.close()
+    reader.close()
     throw error
   }
 }

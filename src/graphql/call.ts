@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { clientAddressOf } from '../http/client-address.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
-import { type Charge, rateLimited } from '../rate-limit.ts'
+import { type Budget, type Charge, rateLimited } from '../rate-limit.ts'
 import type { Services } from '../services.ts'
 import type { LiveToken } from '../token/queries.ts'
 import { principalOf, type Viewer } from '../viewer/viewer.ts'
@@ -14,10 +14,21 @@ export type CallAnswer = {
 }
 
 /** An answer over HTTP: what is told stands in headers. */
-export const httpAnswer = (response: ServerResponse): CallAnswer => ({
-  tellCharge: (charge) => setRateLimitHeaders(response, charge),
-  forbidStoring: () => void response.setHeader('Cache-Control', 'no-store'),
-})
+export class HttpAnswer implements CallAnswer {
+  readonly #response: ServerResponse
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+  }
+
+  tellCharge(charge: Charge): void {
+    setRateLimitHeaders(this.#response, charge)
+  }
+
+  forbidStoring(): void {
+    this.#response.setHeader('Cache-Control', 'no-store')
+  }
+}
 
 /** One GraphQL operation on its way through the gateway. */
 export class Call {
@@ -79,6 +90,11 @@ export class Call {
 
   forbidStoring(): void {
     this.#answer.forbidStoring()
+  }
+
+  /** What was left of the viewer's minute when the call was counted; absent before. */
+  get budget(): Budget | undefined {
+    return this.#charge?.budget
   }
 
   /** The state of the bucket for answers that have no headers: `retryAfter` is 0 while requests remain. */

@@ -3,12 +3,14 @@ import { presentFailure } from '../failure.ts'
 import type { Source } from '../source.ts'
 import type { Call } from './call.ts'
 import type { EventText } from './event-text.ts'
-import type { Render } from './shared-events.ts'
+import type { Audience } from './shared-events.ts'
 
 /** Where the texts of a stream go. */
 export type Sink = {
-  /** Returns whether there is room for another text; `resume` is to be called when there is again. */
-  write(text: EventText): boolean
+  /** Takes a text; returns whether it takes another one before it is flushed. */
+  add(text: EventText): boolean
+  /** Sends what was added. Returns whether there is room for more; the stream is to be resumed when there is again. */
+  flush(): boolean
   /** Called once, unless the stream was closed: it is over, for a reason if there is one. */
   end(reason: GatewayError | null): void
 }
@@ -16,7 +18,7 @@ export type Sink = {
 /** An open subscription as a transport reads it: each event is taken, and becomes a text, when there is room for it. */
 export class EventStream {
   readonly #source: Source<object>
-  readonly #render: Render
+  readonly #audience: Pick<Audience, 'textOf' | 'leave'>
   readonly #call: Call
   readonly #whenClosed: () => void
   #isOver = false
@@ -26,9 +28,14 @@ export class EventStream {
   #sink: Sink | null = null
 
   /** @param whenClosed called once, when nothing will be read any more */
-  constructor(source: Source<object>, render: Render, call: Call, whenClosed: () => void) {
+  constructor(
+    source: Source<object>,
+    audience: Pick<Audience, 'textOf' | 'leave'>,
+    call: Call,
+    whenClosed: () => void,
+  ) {
     this.#source = source
-    this.#render = render
+    this.#audience = audience
     this.#call = call
     this.#whenClosed = whenClosed
   }
@@ -52,6 +59,7 @@ export class EventStream {
     if (this.#isOver) return
     this.#reason = reason
     const sink = this.#sink
+    sink?.flush()
     this.close()
     sink?.end(reason)
   }
@@ -62,6 +70,7 @@ export class EventStream {
     this.#isOver = true
     this.#sink = null
     this.#source.close()
+    this.#audience.leave()
     this.#whenClosed()
   }
 
@@ -73,10 +82,14 @@ export class EventStream {
       while (this.#hasRoom && !this.#isOver) {
         const event = this.#source.take()
         if (!event) break
-        const text = this.#render(event)
-        if (text instanceof Promise) return void this.#deliverLater(text)
-        this.#deliver(text)
+        const text = this.#audience.textOf(event, this.#call)
+        if (text instanceof Promise) {
+          this.#flush()
+          return void this.#addLater(text)
+        }
+        this.#add(text)
       }
+      this.#flush()
     } catch (error) {
       this.#fail(error)
     }
@@ -84,9 +97,9 @@ export class EventStream {
     if (this.#source.isOver && this.#hasRoom) this.end(null)
   }
 
-  async #deliverLater(text: Promise<EventText>): Promise<void> {
+  async #addLater(text: Promise<EventText>): Promise<void> {
     try {
-      this.#deliver(await text)
+      this.#add(await text)
     } catch (error) {
       this.#fail(error)
     }
@@ -94,9 +107,13 @@ export class EventStream {
     this.#advance()
   }
 
-  #deliver(text: EventText): void {
+  #add(text: EventText): void {
     // The token may have ended while the event was executed.
-    if (this.#sink) this.#hasRoom = this.#sink.write(text)
+    if (this.#sink && !this.#sink.add(text)) this.#flush()
+  }
+
+  #flush(): void {
+    if (this.#sink && this.#hasRoom) this.#hasRoom = this.#sink.flush()
   }
 
   #fail(error: unknown): void {

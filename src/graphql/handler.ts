@@ -7,16 +7,13 @@ import { replyBytes, replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 import { identify } from '../viewer/identify.ts'
 import { acceptedBy, GRAPHQL_JSON } from './accepted.ts'
-import { Call, httpAnswer } from './call.ts'
+import { Call, HttpAnswer } from './call.ts'
 import { EventStream } from './event-stream.ts'
 import { EventText } from './event-text.ts'
 import { graphiqlPage, wantsGraphiQL } from './graphiql.ts'
 import { isPrepared, type OperationParams, type Operations } from './operations.ts'
 import { toWire } from './present-errors.ts'
 import { SseReplies } from './sse.ts'
-
-/** How long a reader may take to take the reason for which its stream ends. */
-const ENDING_MS = 2_000
 
 export type GraphQLHandler = (
   request: IncomingMessage,
@@ -26,33 +23,16 @@ export type GraphQLHandler = (
 
 /** GraphQL over HTTP: identifies and reads the request, then answers with JSON, or with events. */
 export function createGraphQLHandler(services: Services, operations: Operations): GraphQLHandler {
-  const { config, tokenWatch } = services
-  const sse = new SseReplies()
+  const { config } = services
+  const sse = new SseReplies(services.tokenWatch)
 
   const answerWithEvents = async (call: Call, params: OperationParams, response: ServerResponse): Promise<void> => {
     const prepared = await operations.prepare(call, params, call.request.method)
     const outcome = isPrepared(prepared) ? await operations.perform(prepared) : prepared
-    if (outcome instanceof EventStream) return answerWithStream(call, outcome, response)
+    if (outcome instanceof EventStream) return sse.stream(response, outcome, call.token?.id ?? '')
     const { result, status } = toWire(outcome)
     if (status === 200) return sse.reply(response, new EventText(JSON.stringify(result)))
     replyErrors(call.request, response, status, result)
-  }
-
-  const answerWithStream = (call: Call, events: EventStream, response: ServerResponse): void => {
-    // Its reader went away while the stream was opened.
-    if (response.destroyed) return events.close()
-    try {
-      const release = tokenWatch.hold(call.token?.id ?? '', (reason) => {
-        events.end(reason)
-        const cutOff = setTimeout(() => response.destroy(), ENDING_MS)
-        response.once('close', () => clearTimeout(cutOff))
-      })
-      response.once('close', release)
-    } catch (refusal) {
-      events.close()
-      throw refusal
-    }
-    sse.stream(response, events)
   }
 
   return async (request, response, { query, requestId }) => {
@@ -63,7 +43,7 @@ export function createGraphQLHandler(services: Services, operations: Operations)
     }
     try {
       const token = await identify(services, request)
-      const call = new Call(services, { request, requestId, token }, httpAnswer(response))
+      const call = new Call(services, { request, requestId, token }, new HttpAnswer(response))
       try {
         const params = await prepare(request, response, query)
         if (await operations.fastRoad.answer(call, params, response)) return

@@ -88,13 +88,7 @@ export function createOperations(services: Services): Operations {
     const giveBack = call.token ? streamSlots.take(call.token.id) : nothing
     try {
       const events = await operation.subscribe(operation)
-      if (events instanceof Source) {
-        const { render, leave } = sharedEvents.join(operation)
-        return new EventStream(events, render, call, () => {
-          giveBack()
-          leave()
-        })
-      }
+      if (events instanceof Source) return new EventStream(events, sharedEvents.join(operation), call, giveBack)
       giveBack()
       return events
     } catch (error) {

@@ -6,7 +6,6 @@ import { presentFailure } from '../failure.ts'
 import type { Bytes } from '../http/bytes.ts'
 import type { Logger } from '../logger.ts'
 import type { LiveToken } from '../token/queries.ts'
-import { textFrame } from './text-frame.ts'
 
 /** Frames that may wait for a client that does not read; each operation waits for its own, so an honest one has a few. */
 const MAX_WAITING_FRAMES = 100
@@ -54,14 +53,15 @@ export class Peer {
   }
 
   /**
-   * Sends a text past ws, which would write its frame in two pieces and tell when each is through. Returns whether there is
-   * room for another one; `resume` is called when there is again.
+   * Sends frames past ws, which would write each in two pieces and tell when it is through. Returns whether there is room
+   * for more; `whenRoom` tells when there is again.
    */
-  sendEvent(text: Bytes, resume: () => void): boolean {
-    if (!this.isOpen) return true
-    const hasRoom = this.#stream.write(textFrame(text), 'latin1')
-    if (!hasRoom) this.#stream.once('drain', resume)
-    return hasRoom
+  sendFrames(frames: Bytes): boolean {
+    return !this.isOpen || this.#stream.write(frames, 'latin1')
+  }
+
+  whenRoom(listener: () => void): void {
+    this.#stream.once('drain', listener)
   }
 
   /** Closes with a code; a client that does not answer in time is cut off. */

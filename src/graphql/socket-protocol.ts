@@ -7,13 +7,17 @@ import { type Bytes, bytesOf, textOf } from '../http/bytes.ts'
 import type { Services } from '../services.ts'
 import { authenticate } from '../viewer/authenticate.ts'
 import { Call, type CallAnswer } from './call.ts'
-import { EventStream } from './event-stream.ts'
+import { EventStream, type Sink } from './event-stream.ts'
+import type { EventText } from './event-text.ts'
 import { isPrepared, type OperationParams, type Operations, type PreparedOperation } from './operations.ts'
 import type { Peer } from './peer.ts'
 import { toWire } from './present-errors.ts'
+import { textFrame } from './text-frame.ts'
 
 const MAX_OPERATIONS = 10
 const INIT_TIMEOUT_MS = 3_000
+/** Bytes of frames that are sent at once. */
+const PIECE_BYTES = 16_384
 
 export type Extra = { peer: Peer }
 type InitPayload = Record<string, unknown>
@@ -94,21 +98,12 @@ function sendEvents(
   events: EventStream,
   extensions: Record<string, unknown>,
 ): AsyncIterableIterator<never> {
-  const before = bytesOf(`{"id":${JSON.stringify(id)},"type":"next","payload":`)
-  let isFirst = true
-  const resume = () => events.resume()
   const over = { done: true, value: undefined } as const
   return {
     next: () =>
       new Promise((resolve, reject) => {
-        events.flow({
-          write: ({ json }) => {
-            const payload = isFirst ? withExtensions(json, extensions) : json
-            isFirst = false
-            return peer.sendEvent(`${before}${payload}}` as Bytes, resume)
-          },
-          end: (reason) => (reason ? reject(reason) : resolve(over)),
-        })
+        const end = (reason: GatewayError | null) => (reason ? reject(reason) : resolve(over))
+        events.flow(new SocketEvents(peer, id, events, extensions, end))
       }),
     return: async () => {
       events.end(null)
@@ -117,6 +112,40 @@ function sendEvents(
     [Symbol.asyncIterator]() {
       return this
     },
+  }
+}
+
+/** The messages of one stream. */
+class SocketEvents implements Sink {
+  readonly end: Sink['end']
+  readonly #peer: Peer
+  readonly #before: Bytes
+  readonly #events: EventStream
+  #extensions: Record<string, unknown> | null
+  #added = ''
+
+  /** @param extensions what the first message tells beside its event */
+  constructor(peer: Peer, id: string, events: EventStream, extensions: Record<string, unknown>, end: Sink['end']) {
+    this.#peer = peer
+    this.#before = bytesOf(`{"id":${JSON.stringify(id)},"type":"next","payload":`)
+    this.#events = events
+    this.#extensions = extensions
+    this.end = end
+  }
+
+  add({ json }: EventText): boolean {
+    const payload = this.#extensions ? withExtensions(json, this.#extensions) : json
+    this.#extensions = null
+    this.#added += textFrame(`${this.#before}${payload}}` as Bytes)
+    return this.#added.length < PIECE_BYTES
+  }
+
+  flush(): boolean {
+    if (this.#added === '') return true
+    const hasRoom = this.#peer.sendFrames(this.#added as Bytes)
+    this.#added = ''
+    if (!hasRoom) this.#peer.whenRoom(() => this.#events.resume())
+    return hasRoom
   }
 }
 

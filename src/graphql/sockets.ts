@@ -45,8 +45,9 @@ export function createSockets(services: Services, operations: Operations): Socke
   /** The connection lives as long as its token. */
   const hold = (peer: Peer, token: LiveToken) => {
     peer.token = token
-    const release = tokenWatch.hold(token.id, (reason) => peer.close(...closeOf(reason)))
-    peer.whenClosed(release)
+    const held = { end: (reason: GatewayError) => peer.close(...closeOf(reason)) }
+    tokenWatch.hold(token.id, held)
+    peer.whenClosed(() => tokenWatch.release(token.id, held))
   }
 
   const protocol = createSocketProtocol(services, operations, async (peer, payload) => {

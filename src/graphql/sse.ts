@@ -1,20 +1,28 @@
 import type { ServerResponse } from 'node:http'
 import type { GatewayError } from '../errors.ts'
+import type { Bytes } from '../http/bytes.ts'
+import type { TokenWatch } from '../token/watch.ts'
 import type { EventStream, Sink } from './event-stream.ts'
 import { EventText } from './event-text.ts'
 
 const PING_MS = 12_000
 /** A reader that has taken nothing for so many pings is cut off. */
 const PATIENCE = 2
+/** How long a reader may take to take the reason for which its stream ends. */
+const ENDING_MS = 2_000
+/** Bytes of texts that are sent at once. */
+const PIECE_BYTES = 16_384
 
 /** GraphQL over SSE, in distinct connections mode: a `next` for each text, then `complete`. */
 export class SseReplies {
+  readonly #tokenWatch: TokenWatch
   readonly #pingMs: number
   /** Open streams. One timer pings them all, while there are any. */
   readonly #open = new Set<SseStream>()
   #pinging: NodeJS.Timeout | undefined
 
-  constructor(pingMs = PING_MS) {
+  constructor(tokenWatch: TokenWatch, pingMs = PING_MS) {
+    this.#tokenWatch = tokenWatch
     this.#pingMs = pingMs
   }
 
@@ -25,16 +33,28 @@ export class SseReplies {
     complete(response)
   }
 
-  /** Answers with a stream, from here to its end. What it ends with is told in a last `next`. */
-  stream(response: ServerResponse, events: EventStream): void {
+  /**
+   * Answers with a stream, from here to its end, which is that of its token at the latest. What it ends with is told in a
+   * last `next`.
+   * @throws GatewayError SERVICE_UNAVAILABLE when the gateway is stopping
+   */
+  stream(response: ServerResponse, events: EventStream, tokenId: string): void {
+    // Its reader went away while the stream was opened.
+    if (response.destroyed) return events.close()
+    try {
+      this.#tokenWatch.hold(tokenId, events)
+    } catch (refusal) {
+      events.close()
+      throw refusal
+    }
     begin(response)
     const stream = new SseStream(response, events)
     this.#open.add(stream)
     this.#pinging ??= setInterval(() => this.#ping(), this.#pingMs)
-    stream.whenOver = () => this.#forget(stream)
-    response.once('close', () => {
-      this.#forget(stream)
+    response.on('close', () => {
       events.close()
+      this.#tokenWatch.release(tokenId, events)
+      this.#forget(stream)
     })
     events.flow(stream)
   }
@@ -55,35 +75,41 @@ export class SseReplies {
 class SseStream implements Sink {
   readonly #response: ServerResponse
   readonly #events: EventStream
+  #added = ''
   #missedPings = 0
-  whenOver: () => void = () => {}
 
   constructor(response: ServerResponse, events: EventStream) {
     this.#response = response
     this.#events = events
   }
 
-  write(text: EventText): boolean {
+  add({ sse }: EventText): boolean {
+    this.#added += sse
+    return this.#added.length < PIECE_BYTES
+  }
+
+  flush(): boolean {
+    if (this.#added === '') return true
+    const events = this.#added as Bytes
+    this.#added = ''
     const { socket, chunkedEncoding } = this.#response
-    // Behind an answer that is asked for on the same connection and not given yet, there is no socket.
-    if (!socket || !chunkedEncoding) {
-      const hasRoom = this.#response.write(text.sse, 'latin1')
-      if (!hasRoom) this.#response.once('drain', () => this.#events.resume())
-      return hasRoom
-    }
-    // In one piece, which is the same for all: Node would hand over each chunk in four.
-    const hasRoom = socket.write(text.chunk, 'latin1')
-    if (!hasRoom) socket.once('drain', () => this.#events.resume())
+    // Past Node's own framing, which would hand over four pieces. While an answer to an earlier request on the same
+    // connection is awaited, there is no socket.
+    const isOurs = socket !== null && chunkedEncoding
+    const hasRoom = isOurs ? socket.write(chunkOf(events), 'latin1') : this.#response.write(events, 'latin1')
+    if (!hasRoom) (isOurs ? socket : this.#response).once('drain', () => this.#events.resume())
     return hasRoom
   }
 
   end(reason: GatewayError | null): void {
-    this.whenOver()
     if (reason) this.#response.write(textOf(reason).sse, 'latin1')
     complete(this.#response)
+    const cutOff = setTimeout(() => this.#response.destroy(), ENDING_MS)
+    this.#response.once('close', () => clearTimeout(cutOff))
   }
 
   ping(): void {
+    if (this.#response.writableEnded) return
     const isStuck = this.#response.socket?.writableNeedDrain || this.#response.writableNeedDrain
     this.#missedPings = isStuck ? this.#missedPings + 1 : 0
     if (this.#missedPings >= PATIENCE) this.#response.destroy()
@@ -96,6 +122,9 @@ function begin(response: ServerResponse): void {
   // Some browsers hand over nothing before the first byte.
   response.write(':\n\n')
 }
+
+/** A chunk of HTTP/1.1. */
+const chunkOf = (bytes: Bytes): string => `${bytes.length.toString(16)}\r\n${bytes}\r\n`
 
 const complete = (response: ServerResponse) => void response.end('event: complete\ndata:\n\n')
 

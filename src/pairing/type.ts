@@ -5,14 +5,12 @@ import type { Context } from '../graphql/context.ts'
 import type { Instance as InstanceRow, InstanceRef as Ref } from '../instance/queries.ts'
 import { InstanceRef } from '../instance/ref.ts'
 import { Instance } from '../instance/type.ts'
-import { Source } from '../source.ts'
 import { isUuid } from '../uuid.ts'
-import { instanceDeleted, isOutcome, PairingFeed } from './feed.ts'
 import { qrImageOf } from './qr-image.ts'
+import { type PairingEvent, PairingReader } from './reader.ts'
 import type { PairingStep } from './step.ts'
 
 type Step<Kind extends PairingStep['kind']> = Extract<PairingStep, { kind: Kind }>
-type PairingEvent = PairingStep & { instanceId: string }
 
 const PairingQrCode = builder.objectRef<Step<'qr'>>('PairingQrCode').implement({
   description: 'A QR to scan; replaces the one before.',
@@ -71,31 +69,10 @@ async function getInstance({ loaders }: Context, { id, name }: Ref): Promise<Ins
   return instance
 }
 
-async function watchPairing(context: Context, ref: Ref): Promise<Source<PairingEvent>> {
+async function watchPairing(context: Context, ref: Ref): Promise<PairingReader> {
   const { services, loaders } = context
-  const { sessions } = services
-  const { id, accountId } = await getInstance(context, ref)
-  const feed = new PairingFeed(sessions.pairingStepOf(id))
-  const note = (step: PairingStep) => {
-    feed.note(step)
-    events.wake()
-  }
-  const stopSteps = sessions.pairingSteps.subscribe(id, note)
-  const stopTicks = services.connectionTicks.subscribe(accountId, ({ kind, instance }) => {
-    if (kind === 'removed' && instance.id === id) note(instanceDeleted)
-  })
-  const events: Source<PairingEvent> = new Source(
-    () => {
-      const step = feed.take()
-      if (!step) return null
-      if (isOutcome(step)) events.close()
-      return { ...step, instanceId: id }
-    },
-    () => {
-      stopSteps()
-      stopTicks()
-    },
-  )
+  const events = new PairingReader(services, await getInstance(context, ref))
+  const { id } = events.instance
   try {
     // Once more, now that its end would be heard of.
     loaders.forget()

@@ -13,17 +13,18 @@ const UNVERIFIED_MS = 60_000
 /** How long streams have to tell of a deletion that ends them. */
 const FAREWELL_MS = 50
 
-/** Ends what is open for a token, with the reason. */
-type End = (reason: GatewayError) => void
+/** What is open for a token, and ends with it for a reason. */
+type Held = { end(reason: GatewayError): void }
 
 /** Whether the tokens of what is open are still good: streams and sockets outlive the look at their token. */
 export type TokenWatch = {
   /**
-   * Something is open for a token from now on; `end` is called once, when it has to end. Returns the function to call
-   * when it has ended by itself.
+   * Something is open for a token from now on, and is ended once, when it has to end.
    * @throws GatewayError SERVICE_UNAVAILABLE when the gateway is stopping
    */
-  hold(tokenId: string, end: End): () => void
+  hold(tokenId: string, held: Held): void
+  /** It has ended, by itself or not. */
+  release(tokenId: string, held: Held): void
   /** This process revoked the tokens: ends what is open for them at once, unasked. To be called after the commit. */
   end(tokenIds: readonly string[]): void
   /** The same for tokens that were deleted with their owner, once their streams have told of it. */
@@ -32,7 +33,7 @@ export type TokenWatch = {
   endAll(): void
 }
 
-type Watched = { ends: Set<End>; verifiedAt: number }
+type Watched = { held: Set<Held>; verifiedAt: number }
 
 /** One statement for all tokens with something open, so that a revocation by another process is seen, too. */
 export function watchTokens(db: Kysely<DB>, logger: Logger, unverifiedMs = UNVERIFIED_MS): TokenWatch {
@@ -44,9 +45,9 @@ export function watchTokens(db: Kysely<DB>, logger: Logger, unverifiedMs = UNVER
   let isStopping = false
 
   const end = (tokenId: string, reason: GatewayError) => {
-    const { ends = [] } = watched.get(tokenId) ?? {}
+    const { held = [] } = watched.get(tokenId) ?? {}
     forget(tokenId)
-    for (const endOne of ends) endOne(reason)
+    for (const one of held) one.end(reason)
   }
 
   const forget = (tokenId: string) => {
@@ -86,16 +87,17 @@ export function watchTokens(db: Kysely<DB>, logger: Logger, unverifiedMs = UNVER
   }
 
   return {
-    hold: (tokenId, endOne) => {
+    hold: (tokenId, one) => {
       if (isStopping) throw serviceUnavailable()
-      const token = watched.get(tokenId) ?? { ends: new Set<End>(), verifiedAt: performance.now() }
+      const token = watched.get(tokenId) ?? { held: new Set<Held>(), verifiedAt: performance.now() }
       watched.set(tokenId, token)
-      token.ends.add(endOne)
+      token.held.add(one)
       timer ??= setInterval(lookAgain, LOOK_EVERY_MS).unref()
-      return () => {
-        token.ends.delete(endOne)
-        if (token.ends.size === 0 && watched.get(tokenId) === token) forget(tokenId)
-      }
+    },
+    release: (tokenId, one) => {
+      const token = watched.get(tokenId)
+      token?.held.delete(one)
+      if (token?.held.size === 0) forget(tokenId)
     },
     end: endRevoked,
     endSoon: (tokenIds) => {
