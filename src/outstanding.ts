@@ -1,6 +1,3 @@
-/** When a DataLoader sends its batches. */
-export type Schedule = { batchScheduleFn: (send: () => void) => void }
-
 /**
  * Readings of instances that have not come back yet. What hangs below instances is loaded when all of them have, so that
  * the root fields of an operation share one statement a kind.
@@ -9,16 +6,16 @@ export class Outstanding {
   readonly #readings = new Set<Promise<unknown>>()
 
   /** A batch function whose readings are waited for. */
-  track =
-    <Key, Row>(read: (keys: readonly Key[]) => Promise<Row[]>) =>
-    (keys: readonly Key[]): Promise<Row[]> => {
+  track<Key, Row>(read: (keys: readonly Key[]) => Promise<Row[]>): (keys: readonly Key[]) => Promise<Row[]> {
+    return (keys) => {
       const reading = read(keys).finally(() => this.#readings.delete(reading))
       this.#readings.add(reading)
       return reading
     }
+  }
 
-  /** When a DataLoader sends a batch: at the end of the tick in which the last reading came back, as others do of theirs. */
-  afterReadings = async (send: () => void): Promise<void> => {
+  /** Has a DataLoader send a batch at the end of the tick in which the last reading came back, as others do of theirs. */
+  async afterReadings(send: () => void): Promise<void> {
     do await Promise.allSettled(this.#readings)
     while (this.#readings.size > 0)
     process.nextTick(send)

@@ -56,6 +56,8 @@ async function watchConnections(
     const rows = await loaders.instances.load(filter)
     // It was deleted after the look at its token.
     if (viewer.kind === 'instance' && rows.length === 0) throw unauthenticated()
+    // A context may live as long as its stream, and need not keep them.
+    loaders.forget()
     reader.begin(rows)
     return reader
   } catch (error) {

@@ -11,7 +11,7 @@ import {
 import type { Plugin } from 'graphql-yoga'
 import { LRUCache } from 'lru-cache'
 import { GatewayError } from '../errors.ts'
-import { createLoaders } from '../loaders.ts'
+import { Loaders } from '../loaders.ts'
 import { refuse } from '../viewer/identify.ts'
 import type { ServerContext } from './call.ts'
 import type { Context } from './context.ts'
@@ -119,7 +119,7 @@ async function admit(args: ExecutionArgs): Promise<Omit<Context, 'call'> | null>
     )
   }
   const { budget } = await call.charge(viewer, Math.max(1, rootFields.length))
-  return { viewer, services, loaders: createLoaders(services, viewer), budget }
+  return { viewer, services, loaders: new Loaders(services, viewer), budget }
 }
 
 /** The last look at a result: counts what was refused before execution, and shows users only errors meant for them. */

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { type DocumentNode, execute, type ExecutionResult } from 'graphql'
-import { createLoaders } from '../loaders.ts'
+import { Loaders } from '../loaders.ts'
 import type { Call } from './call.ts'
 import { EventText } from './event-text.ts'
 import type { PreparedOperation } from './operations.ts'
@@ -69,7 +69,7 @@ export class Audience {
   #execute(event: object, call: Call): ExecutionResult | Promise<ExecutionResult> {
     const { viewer, services, budget } = call
     // Each event reads anew.
-    const loaders = viewer && createLoaders(services, viewer)
+    const loaders = viewer && new Loaders(services, viewer)
     return execute({ ...this.#asked, rootValue: event, contextValue: { viewer, services, budget, call, loaders } })
   }
 }

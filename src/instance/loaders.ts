@@ -8,7 +8,7 @@ import { visibleAfter, visibleById, visibleInstances } from '../read-model/visib
 import type { Viewer } from '../viewer/viewer.ts'
 import { type Position, writeCursor } from './cursor.ts'
 import type { NameFilter } from './filter.ts'
-import type { Outstanding } from '../outstanding.ts'
+import type { Rows } from '../rows.ts'
 import { type Instance, listInstances, listInstancesAfter, listInstancesById, listInstancesByName } from './queries.ts'
 
 /** Which page: so many instances after a position. */
@@ -16,37 +16,38 @@ type PageKey = { first: number; after: Position | null }
 
 export type Page = { instances: readonly Instance[]; hasNextPage: boolean }
 
-/** The instances that a viewer sees: lists by name filter, pages, single ones by id. */
-/** @param remembered the viewer's account in memory; null: ask the database */
-export const createInstanceLoaders = (
-  db: Kysely<DB>,
-  viewer: Viewer,
-  { track, remembered }: Pick<Outstanding, 'track'> & { remembered: () => AccountRows | null },
-) => ({
-  /** All filters of a request share one statement; the order is creation time, then id. */
-  instances: new DataLoader<NameFilter, Instance[], string>(
-    track(async (filters) => {
-      const account = remembered()
+/** By name filter. All filters of a request share one statement; the order is creation time, then id. */
+export const createInstancesLoader = (rows: Rows) =>
+  new DataLoader<NameFilter, Instance[], string>(
+    rows.instances.track(async (filters) => {
+      const { db, viewer } = rows
+      const account = rows.remembered()
       if (account) return Promise.all(filters.map((filter) => rowsOf(visibleInstances(account, viewer, filter))))
       const names = unionOf(filters)
-      const rows = names === 'all' ? await listInstances(db, viewer) : await listInstancesByName(db, viewer, names)
-      return filters.map((filter) => selectByName(rows, filter))
+      const found = names === 'all' ? await listInstances(db, viewer) : await listInstancesByName(db, viewer, names)
+      return filters.map((filter) => selectByName(found, filter))
     }),
     { cacheKeyFn: (filter) => JSON.stringify(filter) },
-  ),
-  /** One statement a page, however often it is asked for. */
-  instancePage: new DataLoader<PageKey, Page, string>(
-    track((keys) => Promise.all(keys.map((key) => readPage(db, viewer, key, remembered())))),
+  )
+
+/** One statement a page, however often it is asked for. */
+export const createInstancePageLoader = (rows: Rows) =>
+  new DataLoader<PageKey, Page, string>(
+    rows.instances.track((keys) =>
+      Promise.all(keys.map((key) => readPage(rows.db, rows.viewer, key, rows.remembered()))),
+    ),
     { cacheKeyFn: ({ first, after }) => `${first}:${after ? writeCursor(after) : ''}` },
-  ),
-  instanceById: new DataLoader(
-    track(async (ids: readonly string[]) => {
-      const account = remembered()
+  )
+
+export const createInstanceByIdLoader = (rows: Rows) =>
+  new DataLoader(
+    rows.instances.track(async (ids: readonly string[]) => {
+      const { db, viewer } = rows
+      const account = rows.remembered()
       if (account) return (await visibleById(account, viewer, ids)).map((record) => record?.instance ?? null)
       return alignByKey(ids, await listInstancesById(db, viewer, ids), (instance) => instance.id, null)
     }),
-  ),
-})
+  )
 
 const rowsOf = async (records: Promise<readonly InstanceRecord[]>): Promise<Instance[]> =>
   (await records).map(({ instance }) => instance)

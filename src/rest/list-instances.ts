@@ -5,7 +5,7 @@ import { setRateLimitHeaders } from '../http/headers.ts'
 import type { Bytes } from '../http/bytes.ts'
 import { JSON_TYPE, replyBytes, replyEmpty } from '../http/reply.ts'
 import { type NameFilter, parseInstanceNameQuery } from '../instance/filter.ts'
-import { createLoaders, type Loaders } from '../loaders.ts'
+import { Loaders } from '../loaders.ts'
 import { rateLimited } from '../rate-limit.ts'
 import { BLOCK_NAMES, type Blocks } from '../read-model/blocks.ts'
 import { InstanceRecord } from '../read-model/instance-record.ts'
@@ -63,7 +63,7 @@ function filterFor(viewer: Viewer, query: string): NameFilter {
 async function recordsOf(services: Services, viewer: Viewer, filter: NameFilter): Promise<readonly InstanceRecord[]> {
   const { readModel } = services
   const account = readModel.isCurrent() ? readModel.account(tenantOf(viewer)) : null
-  if (!account) return loadRecords(createLoaders(services, viewer), filter)
+  if (!account) return loadRecords(new Loaders(services, viewer), filter)
   const records = await visibleInstances(account, viewer, filter)
   await account.load(records, BLOCK_NAMES)
   return records
