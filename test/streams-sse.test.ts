@@ -184,7 +184,7 @@ describe('the writer of events', () => {
     expect(asked).toBe(before)
     expect(response?.writableLength).toBeLessThan(1_000_000)
     await vi.waitFor(() => expect(response?.destroyed).toBe(true), { timeout: 2_000 })
-    expect(source.isOver).toBe(true)
+    await vi.waitFor(() => expect(source.isOver).toBe(true))
   })
 
   test('pings an idle reader', async () => {
