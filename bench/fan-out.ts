@@ -11,6 +11,9 @@ const INSTANCES = 100
 const BURSTS = 5
 /** Changes of one instance are merged for so long, and a bit more. */
 const BETWEEN_BURSTS_MS = 500
+/** A process gives back what opening and telling took for a while, a while after it was collected. */
+const SETTLING_MS = 5_000
+const COLLECTIONS = 3
 
 /** So many readers, each told of so many changes in a burst. */
 const SIZES = [
@@ -55,6 +58,14 @@ function startTool(core: 0 | 1, script: string, args: readonly string[], environ
   }
 }
 
+async function settle(weigh: () => Promise<Weight>): Promise<Weight> {
+  for (let collection = 0; collection < COLLECTIONS; collection++) {
+    await weigh()
+    await setTimeout(SETTLING_MS)
+  }
+  return weigh()
+}
+
 async function measureOne(
   { environment, followed }: { environment: Record<string, string>; followed: BenchData['followed'] },
   { transport, server, readers, events }: Pick<FanOut, 'transport' | 'server' | 'readers' | 'events'>,
@@ -71,13 +82,13 @@ async function measureOne(
   const clients = startTool(CLIENT_CORE, 'fan-out-clients.js', clientArgs)
   try {
     await clients.next()
-    const idle = await weigh()
     const bursts: Burst[] = []
     for (let burst = 0; burst < BURSTS; burst++) {
       await setTimeout(BETWEEN_BURSTS_MS)
       served.order(`burst ${events}`)
       bursts.push(JSON.parse(await clients.next()))
     }
+    const idle = await settle(weigh)
     const medianOf = (key: keyof Burst) => median(bursts.slice(1).map((burst) => burst[key]))
     return {
       transport,

@@ -39,18 +39,15 @@ function readBytes(request: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
-    const settle = (finish: () => void) => {
-      request.off('data', collect).off('end', complete).off('error', fail)
-      finish()
-    }
-    const collect = (chunk: Buffer) => {
-      size += chunk.length
-      // The stream is left open: Node discards what still comes, and the client can read its answer.
-      if (size > MAX_BODY_BYTES) settle(() => reject(tooLarge()))
-      else chunks.push(chunk)
-    }
-    const complete = () => settle(() => resolve(Buffer.concat(chunks)))
-    const fail = () => settle(() => reject(badRequest('The body ended early')))
-    request.on('data', collect).once('end', complete).once('error', fail)
+    request
+      .on('data', (chunk: Buffer) => {
+        size += chunk.length
+        if (size <= MAX_BODY_BYTES) return void chunks.push(chunk)
+        // The stream is left open: the rest is discarded, and the client can read its answer.
+        chunks.length = 0
+        reject(tooLarge())
+      })
+      .on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)))
+      .on('error', () => reject(badRequest('The body ended early')))
   })
 }

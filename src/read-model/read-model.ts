@@ -56,7 +56,8 @@ export class ReadModel {
 
   /** A live token, with the viewer that it stands for. */
   async findToken(token: string): Promise<LiveToken | undefined> {
-    return (await this.#feed?.confirm()) ? this.#tokens.find(token) : this.#tokens.lookUp(token)
+    const isCurrent = this.isCurrent() || (await this.#feed?.confirm())
+    return isCurrent ? this.#tokens.find(token) : this.#tokens.lookUp(token)
   }
 
   #weigh(accountId: string, rows: AccountRows): void {
