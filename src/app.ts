@@ -32,12 +32,15 @@ export function createApp(services: Services): App {
   const { config, logger, tokenWatch } = services
   let isStopping = false
 
-  const route = async (request: IncomingMessage, response: ServerResponse, requestId: string): Promise<void> => {
+  const route = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    { path, query, requestId }: Target & { requestId: string },
+  ): Promise<void> => {
     if (request.httpVersion === '1.1' && !request.headers.host) return replyError(response, 400, 'Bad request')
     if (request.headers.expect && !/^100-continue$/i.test(request.headers.expect)) {
       return replyError(response, 417, 'Expectation failed')
     }
-    const { path, query } = targetOf(request.url ?? '/')
     switch (path) {
       case '/health/live':
       case '/health/ready':
@@ -57,24 +60,24 @@ export function createApp(services: Services): App {
     handle: (request, response) => {
       const startedAt = performance.now()
       const requestId = requestIdOf(request)
+      const target = targetOf(request)
       setCommonHeaders(response, requestId)
       setCorsHeaders(request, response, config.corsOrigins)
       if (isStopping) response.setHeader('Connection', 'close')
       response.on('close', () => {
         const ms = Math.round(performance.now() - startedAt)
-        const { path } = targetOf(request.url ?? '/')
         // Of an answer that did not get through, nobody has seen the status.
         const outcome = response.writableFinished ? { status: response.statusCode } : { aborted: true }
-        logger.info({ requestId, method: request.method, path, ...outcome, ms }, 'request')
+        logger.info({ requestId, method: request.method, path: target.path, ...outcome, ms }, 'request')
       })
-      route(request, response, requestId).catch((failure) => {
+      route(request, response, { ...target, requestId }).catch((failure) => {
         const error = presentFailure(failure, requestId, logger)
         if (response.headersSent) response.destroy()
         else replyGatewayError(response, error)
       })
     },
     handleUpgrade: (request, socket, head) => {
-      const { path, query } = targetOf(request.url ?? '/')
+      const { path, query } = targetOf(request)
       if (path !== '/graphql') return replyRaw(socket, '404 Not Found', 'Not found')
       sockets.upgrade(request, socket, head, { query, requestId: requestIdOf(request) })
     },
@@ -88,9 +91,11 @@ export function createApp(services: Services): App {
   }
 }
 
+type Target = { path: string; query: string }
+
 /** Path and query of a request target, as sent; a proxy may send it with scheme and host before it. */
-function targetOf(target: string): { path: string; query: string } {
-  const url = target.replace(/^https?:\/\/[^/?#]*/i, '')
+function targetOf({ url: target = '/' }: IncomingMessage): Target {
+  const url = target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?#]*/i, '')
   const start = url.indexOf('?')
   return start === -1 ? { path: url, query: '' } : { path: url.slice(0, start), query: url.slice(start + 1) }
 }

@@ -100,7 +100,7 @@ async function charge(bucket: Bucket, key: string, places: number): Promise<Char
   // max: 1 because the store answers with one stamp for "refused" and none for "granted", which costs the same at any limit.
   const refusal = await limiter(
     { parent: null, args: {}, context: {}, info: { fieldName: 'request' } as never },
-    { max: 1, window: '60s', readOnly: true },
+    { max: 1, readOnly: true },
   )
   return describe(store.reservation, bucket.limit, refusal === undefined)
 }

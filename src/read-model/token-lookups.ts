@@ -27,10 +27,13 @@ export class TokenLookups {
     })
   }
 
-  async find(token: string): Promise<LiveToken | undefined> {
+  /** At once where the token is remembered. */
+  find(token: string): LiveToken | Promise<LiveToken | undefined> {
     const key = digestKeyOf(token)
-    const known = this.#found.get(key)
-    if (known) return known
+    return this.#found.get(key) ?? this.#read(token, key)
+  }
+
+  async #read(token: string, key: string): Promise<LiveToken | undefined> {
     const changes = this.#changes
     const found = await this.lookUp(token)
     if (found && changes === this.#changes) {
