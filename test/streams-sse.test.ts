@@ -121,6 +121,42 @@ describe('what is no subscription', () => {
   })
 })
 
+describe('a bare connection', () => {
+  const dial = () => {
+    const { hostname, port } = new URL(gateway.url)
+    const socket = connect(Number(port), hostname).on('error', () => {})
+    onTestFinished(() => void socket.destroy())
+    const read = { text: '' }
+    socket.setEncoding('utf8').on('data', (chunk) => (read.text += chunk))
+    return { socket, read }
+  }
+  const target = `/graphql?query=${encodeURIComponent(CONNECTIONS)}`
+  const ask = (version: string) =>
+    `GET ${target} HTTP/${version}\r\nHost: x\r\nAccept: ${EVENTS}\r\nToken: ${shop.token}\r\n\r\n`
+
+  test('gets the stream that it asks for behind another request, each event in a chunk of its length', async () => {
+    const { socket, read } = dial()
+    socket.write(`GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n${ask('1.1')}`)
+    await vi.waitFor(() => expect(read.text).toContain('"SNAPSHOT"'))
+    const before = read.text.length
+    const cashier = await shop.instance('cashier')
+    gateway.services.sessions.noteCreated(cashier)
+    await vi.waitFor(() => expect(read.text.slice(before)).toContain('"ADDED"'))
+    expect(read.text).toMatch(/^HTTP\/1.1 200 OK[^]*{"status":"ready"}HTTP\/1.1 200 OK/)
+    for (const [, size = '', event = ''] of read.text.matchAll(/\r\n([0-9a-f]+)\r\n(event: [^\r]*)\r\n/g)) {
+      expect(Buffer.byteLength(event)).toBe(Number.parseInt(size, 16))
+    }
+  })
+
+  test('of HTTP/1.0 gets events without chunks', async () => {
+    const { socket, read } = dial()
+    socket.write(ask('1.0'))
+    await vi.waitFor(() => expect(read.text).toContain('"SNAPSHOT"'))
+    expect(read.text).not.toMatch(/transfer-encoding/i)
+    expect(read.text).toMatch(/\r\n\r\n:\n\nevent: next\ndata: {/)
+  })
+})
+
 describe('a reader that goes away', () => {
   test('is forgotten', async () => {
     const response = await ask(CONNECTIONS)

@@ -119,6 +119,8 @@ class SseStream implements Sink {
 
 function begin(response: ServerResponse): void {
   response.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })
+  // By itself, or Node keeps it in the forty pieces that it is put together from.
+  response.flushHeaders()
   // Some browsers hand over nothing before the first byte.
   response.write(':\n\n')
 }
