@@ -33,6 +33,16 @@ const live: Live = { since: SINCE, observedAt: HEARD, isOnline: true, sequence: 
 const describeLinked = (phase: Phase, beside: Partial<Live> = {}) =>
   describePhase(phase, LINKED, { ...live, ...beside })
 
+test('an instance at rest has the same status while nothing has changed, and another one afterwards', () => {
+  const status = statusAtRest(LINKED, STARTED, 7)
+  expect(statusAtRest(LINKED, STARTED, 7)).toBe(status)
+  expect(statusAtRest(LINKED, STARTED, 8)).toMatchObject({ sequence: 8 })
+  expect(statusAtRest(LINKED, at(21), 8)).toMatchObject({ since: at(21) })
+  expect(statusAtRest({ ...LINKED, desiredState: 'disconnected' }, at(21), 8)).toMatchObject({
+    reason: { code: 'STOPPED' },
+  })
+})
+
 describe('a phase is shown', () => {
   test.each([
     ['opening', 'connecting', 'Connecting', 'OPENING'],

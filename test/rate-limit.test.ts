@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { rotateAccountToken } from '../src/account/actions.ts'
 import { createRateLimiter } from '../src/rate-limit.ts'
@@ -249,6 +250,25 @@ describe('the sliding log', () => {
     expect(log.reserve('key', 3)).toMatchObject({ granted: false, remaining: 1, retryAfterMs: 50_000 })
     expect(log.reserve('key', 4)).toMatchObject({ granted: false, remaining: 1 })
     expect(log.reserve('key', 1)).toMatchObject({ granted: true, remaining: 0, retryAfterMs: 0 })
+  })
+
+  test('grants what a plain count of the last minute grants', () => {
+    const steps = fc.array(
+      fc.record({ wait: fc.integer({ min: 0, max: 40_000 }), places: fc.integer({ min: 1, max: 5 }) }),
+    )
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 8 }), steps, (limit, asked) => {
+        const { clock, logs: log } = logs(limit)
+        let taken: number[] = []
+        for (const { wait, places } of asked) {
+          clock.now += wait
+          taken = taken.filter((at) => at + 60_000 > clock.now)
+          const granted = taken.length + places <= limit
+          if (granted) taken.push(...Array.from({ length: places }, () => clock.now))
+          expect(log.reserve('key', places)).toMatchObject({ granted, remaining: limit - taken.length })
+        }
+      }),
+    )
   })
 
   test('remembers no more than one window: 100,000 principals leave with their minute', () => {

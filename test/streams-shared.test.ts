@@ -1,10 +1,15 @@
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { parse } from 'graphql'
+import type { PreparedOperation } from '../src/graphql/operations.ts'
+import { SharedEvents } from '../src/graphql/shared-events.ts'
 import { listInstances } from '../src/instance/queries.ts'
+import type { Viewer } from '../src/viewer/viewer.ts'
 import { seed } from './seed.ts'
 import { readSse, TRANSPORTS } from './stream-clients.ts'
 import { startTestGateway, type TestGateway } from './testkit.ts'
 
 const READERS = 10
+const DOCUMENT = parse('subscription { connectionChanged { kind } }')
 const WEBHOOKS =
   'subscription ($names: [String]) { connectionChanged(names: $names) { kind instance { webhook { url } } } }'
 
@@ -43,6 +48,16 @@ test.each(TRANSPORTS)('an event is executed once for all who ask the same over %
     expect(events[1]).toEqual({ kind: 'CHANGED', instance: { webhook: { url: 'https://example.com/hook' } } })
   }
   expect(webhooksRead()).toBe(1)
+})
+
+test('who is somebody else is of another audience, whatever he asks', () => {
+  const events = new SharedEvents()
+  const join = (viewer: Viewer) =>
+    events.join({ document: DOCUMENT, contextValue: { call: { viewer } } } as unknown as PreparedOperation)
+  const account = { kind: 'account', accountId: 'a' } as const
+  expect(join({ ...account })).toBe(join({ ...account }))
+  expect(join({ kind: 'account', accountId: 'b' })).not.toBe(join(account))
+  expect(join({ kind: 'instance', instanceId: 'i', within: 'a' })).not.toBe(join(account))
 })
 
 test('who asks with other variables, or as somebody else, has an execution of its own', async () => {

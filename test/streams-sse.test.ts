@@ -215,6 +215,7 @@ describe('the writer of events', () => {
     socket.pause()
     await vi.waitFor(() => expect(response?.socket?.writableNeedDrain).toBe(true))
     const before = asked
+    source.wake()
     // What the network takes by itself, a few megabytes; then nothing more is asked for.
     await new Promise((resolve) => setTimeout(resolve, 100))
     expect(asked).toBe(before)

@@ -67,6 +67,15 @@ describe.each(TRANSPORTS)('over %s', (transport, read) => {
     expect(events[3].instance).toBeNull()
   })
 
+  test('a snapshot comes whole that the network does not take at once', async () => {
+    const shop = await account()
+    await shop.instances(2_000)
+    const events = await read(gateway, shop.token).received(2_000)
+    expect(events.map(({ snapshotRemaining }) => snapshotRemaining)).toEqual(
+      Array.from({ length: 2_000 }, (_, told) => 1_999 - told),
+    )
+  })
+
   test('names select, also among those that are created later', async () => {
     const shop = await account()
     await shop.instance('sales')
