@@ -368,3 +368,23 @@ test('nothing is listened to when all readers have gone', async () => {
   const { sessions } = gateway.services
   await vi.waitFor(() => expect(sessions.connectionTicks.size + sessions.pairingSteps.size).toBe(0))
 })
+
+test('a reader that reads late gets what the network did not take at once', async () => {
+  const instances = 3_000
+  const crowd = await seed(gateway.services.db).account('crowd')
+  await crowd.instances(instances)
+  const { socket, messages, send, told } = open({ headers: { token: crowd.token } })
+  await once(socket, 'open')
+  send({ type: 'connection_init' })
+  await told(({ type }) => type === 'connection_ack')
+  // Long names make long events, and nothing has to be loaded for them.
+  const long = Array.from({ length: 19 }, (_, index) => `${'a'.repeat(200)}${index}: instanceName`)
+  const query = `subscription { connectionChanged { snapshotRemaining ${long.join(' ')} } }`
+  send({ id: '1', type: 'subscribe', payload: { query } })
+  socket.pause()
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  expect(messages).toHaveLength(1)
+  socket.resume()
+  await vi.waitFor(() => expect(messages).toHaveLength(1 + instances), { timeout: 10_000 })
+  expect(messages.at(-1).payload.data.connectionChanged.snapshotRemaining).toBe(0)
+})
