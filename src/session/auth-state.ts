@@ -85,6 +85,11 @@ export class AuthState {
     return Boolean(this.creds.account && this.creds.me?.id)
   }
 
+  /** The own number, without the device. */
+  get numberJid(): string {
+    return (this.creds.me?.id ?? '').replace(/:\d+@/, '@')
+  }
+
   /** What one socket reads and writes its keys by, and the function after which it cannot any more. */
   lendKeys(): { keys: SignalKeyStore; takeBack(): void } {
     let isLent = true

@@ -1,7 +1,6 @@
-import { reasonOf } from '../connection/reasons.ts'
 import { sequenceOf } from '../connection/sequence.ts'
 import type { ConnectionStatus, ReasonCode } from '../connection/state.ts'
-import { GatewayError, instanceNotFound, serviceUnavailable } from '../errors.ts'
+import { GatewayError, serviceUnavailable } from '../errors.ts'
 import type { Instance } from '../instance/queries.ts'
 import { DEFAULT_SETTINGS, settingsOf } from '../integration/queries.ts'
 import type { Logger } from '../logger.ts'
@@ -13,11 +12,13 @@ import { AuthState } from './auth-state.ts'
 import { pauseAfterReplaced, pauseBefore } from './backoff.ts'
 import { Behaviour } from './behaviour.ts'
 import { type Close, decide, type Verdict } from './disconnect.ts'
-import { isStillOwner, writeDesiredState, writeLoggedOut, writePaired, writeStopped } from './facts.ts'
+import { isStillOwner } from './facts.ts'
+import { FactsKeeper } from './facts-keeper.ts'
 import type { Link } from './link.ts'
 import { type LinkServices, openLink } from './open-link.ts'
 import type { OpeningGate } from './opening-gate.ts'
 import { NotOurs, type Owned } from './fence.ts'
+import { Pairing } from './pairing.ts'
 import { describePhase, type Failure, type Phase } from './phase.ts'
 import { ProfileKeeper } from './profile-keeper.ts'
 import { ProxyFailed } from './proxy-route.ts'
@@ -38,14 +39,11 @@ export type SessionServices = LinkServices &
 
 /** A link that has held for so long is stable: what failed before it does not count any more. */
 const STABLE_MS = 60_000
-/** How long a code for the phone can be typed: as long as WhatsApp keeps the codes to scan beside it. */
-const CODE_LIFE_MS = 160_000
 const LOGOUT_DEADLINE_MS = 20_000
 /** A deletion that takes longer has come to nothing. */
 const LONGEST_PAUSE_MS = 30_000
 /** How long a stop waits for what is still to be written; requests have had their time before. */
 const FLUSH_MS = 2_000
-const WRITE_AGAIN_MS = 1_000
 
 /** One opening, and the link that came of it. */
 type Attempt = {
@@ -81,15 +79,15 @@ export class Session {
   readonly #logger: Logger
   readonly #owned: Owned
   readonly #commands = new SerialQueue()
-  readonly #writes = new SerialQueue()
   readonly #settings = new SerialQueue()
   readonly #behaviour = new Behaviour(DEFAULT_SETTINGS)
+  readonly #facts: FactsKeeper
   readonly #profile: ProfileKeeper
+  readonly #pairing: Pairing
   readonly #describe = rememberLast(
     (phase: Phase, facts: Instance, since: Date, observedAt: Date | null, isOnline: boolean, sequence: number) =>
       describePhase(phase, facts, { since, observedAt, isOnline, sequence }),
   )
-  #facts: Instance
   #phase: Phase = { kind: 'resting', failure: null }
   #since = new Date()
   #changes = 0
@@ -100,9 +98,6 @@ export class Session {
   #before: Promise<void>
   #retryTimer: NodeJS.Timeout | undefined
   #past = NO_FAILURES
-  #step: PairingStep | null = null
-  #qrs = 0
-  #phoneNumber: string | null = null
   #onLogoutOver: ((isLoggedOut: boolean) => void) | null = null
   /** Since when it is closed for a deletion, on the monotonic clock, and whether it is to come back when that fails. */
   #paused: { at: number; wasRunning: boolean } | null = null
@@ -117,13 +112,24 @@ export class Session {
     this.#services = services
     this.#before = before
     this.#logger = services.logger.child({ instanceId: instance.id, instance: instance.name })
-    this.#facts = instance
     this.#owned = { instanceId: instance.id, epoch }
+    this.#facts = new FactsKeeper(
+      {
+        db: services.db,
+        logger: this.#logger,
+        owned: this.#owned,
+        isOver: () => this.#isClosed,
+        onChange: () => this.#changed(),
+        onNotOurs: () => this.#notOurs('refused write'),
+      },
+      instance,
+    )
     this.#profile = new ProfileKeeper(services.db, this.#owned)
+    this.#pairing = new Pairing((step) => services.onPairingStep(instance.id, step))
   }
 
   get instance(): Instance {
-    return this.#facts
+    return this.#facts.instance
   }
 
   get epoch(): number {
@@ -163,7 +169,7 @@ export class Session {
     }
     return this.#describe(
       this.#phase,
-      this.#facts,
+      this.instance,
       this.#since,
       this.#attempt?.link?.lastFrameAt ?? null,
       this.#isOnline,
@@ -173,7 +179,7 @@ export class Session {
 
   /** What a running pairing offers. */
   get pairingStep(): PairingStep | null {
-    return this.#step
+    return this.#pairing.step
   }
 
   // What is asked of it: one command after the other.
@@ -196,14 +202,15 @@ export class Session {
   /** Opens a link; joins one that is being opened, and does nothing when there is one. */
   connect(phoneNumber: string | null): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#facts.desiredState !== 'connected' || this.#facts.stopReason !== null) await this.#want('connected')
+      if (this.instance.desiredState !== 'connected' || this.instance.stopReason !== null) {
+        await this.#facts.want('connected')
+      }
       if (this.#phase.kind === 'resting' || this.#phase.kind === 'retrying') {
-        this.#phoneNumber = phoneNumber
-        this.#qrs = 0
+        this.#pairing.begin(phoneNumber)
         this.#past = NO_FAILURES
         this.#begin({ kind: 'opening' }, { isUrgent: true })
-      } else if (phoneNumber !== null && this.#phoneNumber === null) {
-        this.#phoneNumber = phoneNumber
+      } else if (phoneNumber !== null && this.#pairing.phoneNumber === null) {
+        this.#pairing.switchToPhone(phoneNumber)
         if (this.#phase.kind === 'awaiting pairing' && this.#attempt) await this.#offerCode(this.#attempt, phoneNumber)
       }
     })
@@ -218,7 +225,7 @@ export class Session {
       if (!(await this.#findAuth())) {
         throw new GatewayError('CONFLICT', 'The instance was never paired, or was logged out. Use connectInstance')
       }
-      await this.#want('connected')
+      await this.#facts.want('connected')
       this.#past = NO_FAILURES
       this.#endAttempt()
       this.#begin({ kind: 'opening' }, { isUrgent: true })
@@ -228,7 +235,7 @@ export class Session {
   /** Closes the link and keeps the pairing. */
   disconnect(): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#want('disconnected')
+      await this.#facts.want('disconnected')
       await this.#rest('STOPPED')
     })
   }
@@ -243,7 +250,7 @@ export class Session {
         const isLoggedOut = await this.#endPairingAtWhatsapp()
         if (!isLoggedOut) throw serviceUnavailable()
       }
-      await this.#want('disconnected')
+      await this.#facts.want('disconnected')
       await this.#rest('STOPPED')
     })
   }
@@ -252,7 +259,7 @@ export class Session {
   applySettings(): Promise<void> {
     return this.#settings.run(async () => {
       // Read here, one time after the other, so that of two changes the later one holds.
-      const [settings = DEFAULT_SETTINGS] = await settingsOf(this.#services.db, [this.#facts.id])
+      const [settings = DEFAULT_SETTINGS] = await settingsOf(this.#services.db, [this.instance.id])
       const wasKeptOnline = this.#behaviour.keepOnline
       this.#behaviour.settings = settings
       const socket = this.#phase.kind === 'open' ? this.#attempt?.link?.socket : undefined
@@ -283,7 +290,7 @@ export class Session {
     const wasPairing = !this.#isPaired
     this.#endAttempt()
     this.#enter({ kind: 'resting', failure: this.#movedAway })
-    if (wasPairing) this.#failPairing({ reason: 'HANDOVER', whatsappCode: null })
+    if (wasPairing) this.#pairing.fail({ reason: 'HANDOVER', whatsappCode: null })
   }
 
   /** Only what is paired is opened by its next owner: of another one there is nothing to wait for. */
@@ -325,7 +332,7 @@ export class Session {
     this.#phase = { kind: 'deleted' }
     this.#since = new Date()
     this.#changes++
-    if (this.#step) this.#failPairing({ reason: 'INSTANCE_DELETED', whatsappCode: null })
+    if (this.#pairing.step) this.#pairing.fail({ reason: 'INSTANCE_DELETED', whatsappCode: null })
     void this.#auth?.discard()
     return this.status()
   }
@@ -336,7 +343,7 @@ export class Session {
     this.#isClosed = true
     void this.#auth?.discard()
     this.#endAttempt()
-    if (this.#step) this.#failPairing({ reason: 'HANDOVER', whatsappCode: null })
+    if (this.#pairing.step) this.#pairing.fail({ reason: 'HANDOVER', whatsappCode: null })
     if (this.#phase.kind !== 'resting') this.#enter({ kind: 'resting', failure: this.#movedAway })
   }
 
@@ -356,7 +363,7 @@ export class Session {
     const deadline = Date.now() + maxMs
     const areFactsWritten = await within(
       maxMs,
-      this.#before.then(() => this.#writes.idle()).then(() => true),
+      this.#before.then(() => this.#facts.idle()).then(() => true),
     )
     const areCredsWritten = (await this.#auth?.close(Math.max(0, deadline - Date.now()))) ?? true
     const isAllWritten = areFactsWritten === true && areCredsWritten
@@ -372,7 +379,7 @@ export class Session {
     else if (!this.#attempt) this.#begin({ kind: 'opening' }, { isUrgent: true })
     const isLoggedOut = await within(LOGOUT_DEADLINE_MS, isOver)
     this.#onLogoutOver = null
-    if (!isLoggedOut && this.#facts.desiredState === 'disconnected') await this.#rest('STOPPED')
+    if (!isLoggedOut && this.instance.desiredState === 'disconnected') await this.#rest('STOPPED')
     return isLoggedOut === true
   }
 
@@ -413,16 +420,16 @@ export class Session {
     try {
       // What the link before has left to be written is written first.
       await this.#auth?.idle()
-      const auth = (await this.#findAuth()) ?? (await AuthState.create(this.#authServices, this.#facts.id))
+      const auth = (await this.#findAuth()) ?? (await AuthState.create(this.#authServices, this.instance.id))
       if (!(await this.#profile.read())) {
         this.#onClose(attempt, { kind: 'broken' })
-        return this.#services.onGone(this.#facts)
+        return this.#services.onGone(this.instance)
       }
       this.#auth = auth
       attempt.link = await openLink(
         this.#services,
         {
-          instanceId: this.#facts.id,
+          instanceId: this.instance.id,
           auth,
           behaviour: this.#behaviour,
           logger: this.#logger,
@@ -447,15 +454,15 @@ export class Session {
 
   /** Whether a phone has accepted the device, as far as is known without reading. */
   get #isPaired(): boolean {
-    return this.#auth?.isPaired ?? (this.#facts.pairedAt !== null && this.#facts.loggedOutAt === null)
+    return this.#auth?.isPaired ?? (this.instance.pairedAt !== null && this.instance.loggedOutAt === null)
   }
 
   /** The auth state of a pairing, in memory or as it is kept; null when there is none. */
   async #findAuth(): Promise<AuthState | null> {
     // A pairing that has ended is being forgotten.
-    await this.#writes.idle()
+    await this.#facts.idle()
     if (this.#auth?.isPaired) return this.#auth
-    return AuthState.load(this.#authServices, this.#facts.id)
+    return AuthState.load(this.#authServices, this.instance.id)
   }
 
   get #authServices() {
@@ -469,15 +476,16 @@ export class Session {
     if (attempt !== this.#attempt) return
     const isFirst = this.#phase.kind !== 'awaiting pairing'
     if (isFirst) this.#enter({ kind: 'awaiting pairing' })
-    if (this.#phoneNumber === null) this.#tell({ kind: 'qr', value, ordinal: ++this.#qrs, expiresAt })
-    else if (isFirst) void this.#offerCode(attempt, this.#phoneNumber)
+    const { phoneNumber } = this.#pairing
+    if (phoneNumber === null) this.#pairing.offerQr(value, expiresAt)
+    else if (isFirst) void this.#offerCode(attempt, phoneNumber)
   }
 
   async #offerCode(attempt: Attempt, phoneNumber: string): Promise<void> {
     try {
       const code = await attempt.link?.requestPairingCode(phoneNumber)
       if (!code || attempt !== this.#attempt) return
-      this.#tell({ kind: 'code', code, expiresAt: new Date(Date.now() + CODE_LIFE_MS) })
+      this.#pairing.offerCode(code)
     } catch (error) {
       this.#logger.warn({ err: error }, 'a pairing code could not be had')
       attempt.link?.end(error as Error)
@@ -486,20 +494,15 @@ export class Session {
 
   #onPaired(attempt: Attempt, auth: AuthState): void {
     if (attempt !== this.#attempt) return
-    this.#write(async () => {
-      await this.#writePairing(auth)
-      this.#phoneNumber = null
-      this.#tell({ kind: 'succeeded', numberJid: this.#facts.numberJid ?? '' })
-    })
+    this.#facts.notePaired(auth, () => this.#pairing.succeed(this.instance.numberJid ?? ''))
   }
 
   #onOpen(attempt: Attempt, auth: AuthState): void {
     attempt.leave()
     if (attempt !== this.#attempt) return
     attempt.openedAt = Date.now()
-    if (this.#facts.pairedAt === null || this.#facts.numberJid !== numberJidOf(auth)) {
-      this.#write(() => this.#writePairing(auth))
-    }
+    const { pairedAt, numberJid } = this.instance
+    if (pairedAt === null || numberJid !== auth.numberJid) this.#facts.notePaired(auth)
     this.#enter({ kind: 'open' })
     if (this.#onLogoutOver) void this.#logOutLink(attempt)
   }
@@ -519,8 +522,7 @@ export class Session {
   #lost(attempt: Attempt, close: Close): void {
     if (attempt !== this.#attempt) return
     this.#attempt = null
-    // A code goes with the link that has shown it.
-    this.#step = null
+    this.#pairing.withdraw()
     const wasStable = attempt.openedAt !== null && Date.now() - attempt.openedAt >= STABLE_MS
     const past = wasStable ? NO_FAILURES : this.#past
     const isPaired = this.#isPaired
@@ -541,7 +543,7 @@ export class Session {
       case 'restart':
         this.#enter({ kind: 'restarting' })
         // After the pairing has been written.
-        return this.#write(async () => {
+        return this.#facts.afterwards(() => {
           if (this.#phase.kind === 'restarting' && !this.#attempt) {
             this.#begin({ kind: 'restarting' }, { isUrgent: true })
           }
@@ -587,21 +589,15 @@ export class Session {
     if (this.#onLogoutOver && (remember === 'BANNED' || remember === 'MULTIDEVICE_MISMATCH')) return this.#loggedOut()
     this.#onLogoutOver?.(false)
     this.#enter({ kind: 'resting', failure: { reason, whatsappCode } })
-    if (!wasPaired) this.#failPairing({ reason, whatsappCode })
-    if (!remember) return
-    this.#write(() => this.#persist(() => writeStopped(this.#services.db, this.#owned, remember, whatsappCode)))
+    if (!wasPaired) this.#pairing.fail({ reason, whatsappCode })
+    if (remember) this.#facts.noteStopped(remember, whatsappCode)
   }
 
   #loggedOut(): void {
     const auth = this.#auth
     this.#auth = null
-    this.#facts = { ...this.#facts, loggedOutAt: new Date(), stopReason: null, stopWhatsappCode: null, stoppedAt: null }
+    this.#facts.noteLoggedOut(auth, () => this.#onLogoutOver?.(true))
     this.#enter({ kind: 'resting', failure: null })
-    this.#write(async () => {
-      await auth?.discard()
-      await this.#persist(() => writeLoggedOut(this.#services.db, this.#owned))
-      this.#onLogoutOver?.(true)
-    })
   }
 
   // The one place where the phase changes, and what is told of it.
@@ -622,20 +618,10 @@ export class Session {
 
   #changed(): void {
     this.#changes++
-    this.#services.onChange(this.#facts)
+    this.#services.onChange(this.instance)
   }
 
-  #tell(step: PairingStep): void {
-    this.#step = step.kind === 'qr' || step.kind === 'code' ? step : null
-    this.#services.onPairingStep(this.#facts.id, step)
-  }
-
-  #failPairing({ reason, whatsappCode }: Failure): void {
-    this.#phoneNumber = null
-    this.#tell({ kind: 'failed', reason: reasonOf(reason, { whatsappCode }) })
-  }
-
-  // Ending, and writing.
+  // Ending.
 
   /** Takes leave of the present attempt, which ends on its own then. */
   #endAttempt(): void {
@@ -652,69 +638,7 @@ export class Session {
     const wasPairing = this.#phase.kind !== 'resting' && !this.#isPaired
     this.#endAttempt()
     if (this.#phase.kind !== 'resting' || this.#phase.failure) this.#enter({ kind: 'resting', failure: null })
-    if (wasPairing) this.#failPairing({ reason: pairingEndsWith, whatsappCode: null })
+    if (wasPairing) this.#pairing.fail({ reason: pairingEndsWith, whatsappCode: null })
     await this.#before
   }
-
-  /** @throws GatewayError INSTANCE_NOT_FOUND when the instance is gone, NotOurs */
-  async #want(desired: Instance['desiredState']): Promise<void> {
-    const written = await writeDesiredState(this.#services.db, this.#owned, desired)
-    if (!written) {
-      await this.#refuseUnlessOwner()
-      throw instanceNotFound()
-    }
-    this.#adopt(written)
-  }
-
-  /** @throws NotOurs when a write was without effect because somebody else owns the session */
-  async #refuseUnlessOwner(): Promise<void> {
-    if ((await isStillOwner(this.#services.db, this.#owned)) !== false) return
-    this.#notOurs('refused write')
-    throw new NotOurs()
-  }
-
-  /** The row as it is now; what a connection is described from is told when it has changed. */
-  #adopt(written: Instance): void {
-    const before = this.#facts
-    this.#facts = written
-    const isSame =
-      before.desiredState === written.desiredState &&
-      before.numberJid === written.numberJid &&
-      before.stopReason === written.stopReason &&
-      (before.loggedOutAt === null) === (written.loggedOutAt === null) &&
-      (before.pairedAt === null) === (written.pairedAt === null)
-    if (!isSame) this.#changed()
-  }
-
-  /** The number, and the credentials beside it. */
-  async #writePairing(auth: AuthState): Promise<void> {
-    const { db } = this.#services
-    const numberJid = numberJidOf(auth)
-    await this.#persist(() =>
-      auth.writeCreds((sealedCreds) => writePaired(db, this.#owned, { numberJid, sealedCreds })),
-    )
-  }
-
-  #write(work: () => Promise<void>): void {
-    this.#writes.run(work).catch((error) => this.#logger.error({ err: error }, 'a fact could not be written'))
-  }
-
-  /** Writes a fact, as often as it takes: a database that is away comes back. Once at least, also when the process ends. */
-  async #persist(write: () => Promise<Instance | undefined>): Promise<void> {
-    for (;;) {
-      try {
-        const written = await write()
-        if (written) this.#adopt(written)
-        else await this.#refuseUnlessOwner()
-        return
-      } catch (error) {
-        if (this.#isClosed || error instanceof NotOurs) throw error
-        this.#logger.warn({ err: error }, 'a fact about the connection could not be written yet')
-        await new Promise((resolve) => setTimeout(resolve, WRITE_AGAIN_MS).unref())
-      }
-    }
-  }
 }
-
-/** The own number, without the device. */
-const numberJidOf = (auth: AuthState): string => (auth.creds.me?.id ?? '').replace(/:\d+@/, '@')
