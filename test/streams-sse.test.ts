@@ -127,25 +127,50 @@ describe('a bare connection', () => {
     const socket = connect(Number(port), hostname).on('error', () => {})
     onTestFinished(() => void socket.destroy())
     const read = { text: '' }
-    socket.setEncoding('utf8').on('data', (chunk) => (read.text += chunk))
+    socket.setEncoding('latin1').on('data', (chunk) => (read.text += chunk))
     return { socket, read }
   }
   const target = `/graphql?query=${encodeURIComponent(CONNECTIONS)}`
   const ask = (version: string) =>
     `GET ${target} HTTP/${version}\r\nHost: x\r\nAccept: ${EVENTS}\r\nToken: ${shop.token}\r\n\r\n`
 
+  /** The body of a chunked answer that goes on, decoded to the byte. */
+  const decode = (body: string): string => {
+    let text = ''
+    for (let at = 0; at < body.length; ) {
+      const [line = '', size = ''] = /^([0-9a-f]+)\r\n/.exec(body.slice(at)) ?? []
+      if (line === '') throw new Error(`There is no chunk at ${JSON.stringify(body.slice(at, at + 50))}`)
+      const end = at + line.length + Number.parseInt(size, 16)
+      if (body.slice(end, end + 2) !== '\r\n') throw new Error(`The chunk at ${at} does not end at ${end}`)
+      text += body.slice(at + line.length, end)
+      at = end + 2
+    }
+    return Buffer.from(text, 'latin1').toString()
+  }
+
   test('gets the stream that it asks for behind another request, each event in a chunk of its length', async () => {
     const { socket, read } = dial()
     socket.write(`GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n${ask('1.1')}`)
     await vi.waitFor(() => expect(read.text).toContain('"SNAPSHOT"'))
-    const before = read.text.length
-    const cashier = await shop.instance('cashier')
-    gateway.services.sessions.noteCreated(cashier)
-    await vi.waitFor(() => expect(read.text.slice(before)).toContain('"ADDED"'))
-    expect(read.text).toMatch(/^HTTP\/1.1 200 OK[^]*{"status":"ready"}HTTP\/1.1 200 OK/)
-    for (const [, size = '', event = ''] of read.text.matchAll(/\r\n([0-9a-f]+)\r\n(event: [^\r]*)\r\n/g)) {
-      expect(Buffer.byteLength(event)).toBe(Number.parseInt(size, 16))
-    }
+    gateway.services.sessions.noteCreated(await shop.instance('caixa de São João'))
+    await vi.waitFor(() => expect(read.text).toContain('"ADDED"'))
+    const [, , answer = ''] = read.text.split(/HTTP\/1.1 200 OK\r\n/)
+    const events = decode(answer.slice(answer.indexOf('\r\n\r\n') + 4))
+    expect(events).toMatch(/^:\n\n(event: next\ndata: {.*}\n\n)+$/)
+    expect(events).toContain('caixa de São João')
+  })
+
+  test('that breaks takes all its streams with it, also one that waits behind another', async () => {
+    const { connectionTicks } = gateway.services.sessions
+    await vi.waitFor(() => expect(connectionTicks.size).toBe(0))
+    const { socket, read } = dial()
+    const subscribe = vi.spyOn(gateway.services.connectionLogs, 'read')
+    onTestFinished(() => subscribe.mockRestore())
+    socket.write(ask('1.1') + ask('1.1'))
+    await vi.waitFor(() => expect(read.text).toContain('"SNAPSHOT"'))
+    await vi.waitFor(() => expect(subscribe).toHaveBeenCalledTimes(2))
+    socket.destroy()
+    await vi.waitFor(() => expect(connectionTicks.size).toBe(0))
   })
 
   test('of HTTP/1.0 gets events without chunks', async () => {
@@ -222,6 +247,23 @@ describe('the writer of events', () => {
     expect(response?.writableLength).toBeLessThan(1_000_000)
     await vi.waitFor(() => expect(response?.destroyed).toBe(true), { timeout: 2_000 })
     await vi.waitFor(() => expect(source.isOver).toBe(true))
+  })
+
+  test('lets a reader that is slow have the end, too', async () => {
+    let left = 100
+    const { source, events } = streamOf(() => {
+      if (left-- > 0) return { data: 'x'.repeat(100_000) }
+      source.close()
+      return null
+    })
+    const socket = await serve((response) => new SseReplies(UNWATCHED).stream(response, events, ''))
+    socket.pause()
+    let text = ''
+    socket.setEncoding('utf8').on('data', (chunk) => (text += chunk.slice(-100)))
+    socket.pause()
+    await new Promise((resolve) => setTimeout(resolve, 3_000))
+    socket.resume()
+    await vi.waitFor(() => expect(text).toContain('event: complete\ndata:\n\n'), { timeout: 5_000 })
   })
 
   test('pings an idle reader', async () => {

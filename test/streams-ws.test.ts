@@ -51,6 +51,23 @@ function open({ headers = {}, query = '', protocol = PROTOCOL }: Opening = {}, t
   }
 }
 
+/** Long names make long events, and nothing has to be loaded for them. */
+const LONG_EVENTS = `subscription { connectionChanged { snapshotRemaining ${Array.from(
+  { length: 19 },
+  (_, index) => `${'a'.repeat(200)}${index}: instanceName`,
+).join(' ')} } }`
+
+/** A WebSocket of an account with so many instances that their snapshot is more than the network takes. */
+async function openCrowd(instances: number) {
+  const crowd = await seed(gateway.services.db).account(`crowd of ${instances}`)
+  await crowd.instances(instances)
+  const opened = open({ headers: { token: crowd.token } })
+  await once(opened.socket, 'open')
+  opened.send({ type: 'connection_init' })
+  await opened.told(({ type }) => type === 'connection_ack')
+  return opened
+}
+
 /** The HTTP answer to an upgrade that is refused, or 101. */
 const upgradeStatus = async ({ headers = {}, query = '', protocol = PROTOCOL, path = '/graphql' }: Opening) => {
   const { hostname, port } = new URL(gateway.url)
@@ -338,6 +355,20 @@ describe('a client that does not read', () => {
     expect((await closed)[0]).toBe(1006)
   })
 
+  test('and subscribes on and on is cut off', async () => {
+    const { socket, send } = await openCrowd(2_000)
+    socket.pause()
+    const closed = once(socket, 'close')
+    for (let index = 0; index < 400; index++) {
+      send({ id: `${index}`, type: 'subscribe', payload: { query: LONG_EVENTS } })
+      // Time to open it.
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      send({ id: `${index}`, type: 'complete' })
+    }
+    socket.resume()
+    expect((await closed)[0]).toBe(1006)
+  })
+
   test('answers no ping, and is cut off', async () => {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
     onTestFinished(() => server.close())
@@ -371,16 +402,8 @@ test('nothing is listened to when all readers have gone', async () => {
 
 test('a reader that reads late gets what the network did not take at once', async () => {
   const instances = 3_000
-  const crowd = await seed(gateway.services.db).account('crowd')
-  await crowd.instances(instances)
-  const { socket, messages, send, told } = open({ headers: { token: crowd.token } })
-  await once(socket, 'open')
-  send({ type: 'connection_init' })
-  await told(({ type }) => type === 'connection_ack')
-  // Long names make long events, and nothing has to be loaded for them.
-  const long = Array.from({ length: 19 }, (_, index) => `${'a'.repeat(200)}${index}: instanceName`)
-  const query = `subscription { connectionChanged { snapshotRemaining ${long.join(' ')} } }`
-  send({ id: '1', type: 'subscribe', payload: { query } })
+  const { socket, messages, send } = await openCrowd(instances)
+  send({ id: '1', type: 'subscribe', payload: { query: LONG_EVENTS } })
   socket.pause()
   await new Promise((resolve) => setTimeout(resolve, 500))
   expect(messages).toHaveLength(1)

@@ -46,6 +46,8 @@ export class EventStream {
     if (this.#isOver) return sink.end(this.#reason)
     this.#sink = sink
     this.#source.onReady = () => this.#advance()
+    // Others may have filled the network.
+    this.#flush()
     this.#advance()
   }
 

@@ -23,6 +23,8 @@ export class Peer {
   readonly #socket: WebSocket
   readonly #stream: Duplex
   #waiting = 0
+  /** Streams that have to be told when there is room again. */
+  readonly #withoutRoom = new Set<() => void>()
 
   /** @param stream what the WebSocket's frames are written to */
   constructor(
@@ -42,9 +44,9 @@ export class Peer {
     return this.#socket.readyState === this.#socket.OPEN
   }
 
-  /** Frames that were not handed to the network yet. */
+  /** Frames that were not handed to the network yet, and streams that wait for it. */
   get waiting(): number {
-    return this.#waiting
+    return this.#waiting + this.#withoutRoom.size
   }
 
   /** Sends a text; `sent` is called when it was handed to the network, or never will be. */
@@ -53,15 +55,17 @@ export class Peer {
   }
 
   /**
-   * Sends frames past ws, which would write each in two pieces and tell when it is through. Returns whether there is room
-   * for more; `whenRoom` tells when there is again.
+   * Sends frames past ws, which would write each in two pieces and tell when it is through.
+   * @param resume called when there is room again, once, if there is none left
+   * @returns whether there is
    */
-  sendFrames(frames: Bytes): boolean {
-    return !this.isOpen || this.#stream.write(frames, 'latin1')
-  }
-
-  whenRoom(listener: () => void): void {
-    this.#stream.once('drain', listener)
+  sendFrames(frames: Bytes, resume: () => void): boolean {
+    if (!this.isOpen) return true
+    if (frames !== '') this.#stream.write(frames, 'latin1')
+    if (!this.#stream.writableNeedDrain) return true
+    if (this.#withoutRoom.size === 0) this.#stream.once('drain', () => this.#tellOfRoom())
+    this.#withoutRoom.add(resume)
+    return false
   }
 
   /** Closes with a code; a client that does not answer in time is cut off. */
@@ -79,6 +83,12 @@ export class Peer {
 
   whenClosed(listener: () => void): void {
     this.#socket.once('close', listener)
+  }
+
+  #tellOfRoom(): void {
+    const waiting = [...this.#withoutRoom]
+    this.#withoutRoom.clear()
+    for (const resume of waiting) resume()
   }
 
   #queue(send: (done: () => void) => void, sent: () => void): void {

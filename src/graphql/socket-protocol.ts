@@ -121,6 +121,7 @@ class SocketEvents implements Sink {
   readonly #peer: Peer
   readonly #before: Bytes
   readonly #events: EventStream
+  readonly #resume = () => this.#events.resume()
   #extensions: Record<string, unknown> | null
   #added = ''
 
@@ -141,11 +142,9 @@ class SocketEvents implements Sink {
   }
 
   flush(): boolean {
-    if (this.#added === '') return true
-    const hasRoom = this.#peer.sendFrames(this.#added as Bytes)
+    const frames = this.#added as Bytes
     this.#added = ''
-    if (!hasRoom) this.#peer.whenRoom(() => this.#events.resume())
-    return hasRoom
+    return this.#peer.sendFrames(frames, this.#resume)
   }
 }
 

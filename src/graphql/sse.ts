@@ -51,11 +51,16 @@ export class SseReplies {
     const stream = new SseStream(response, events)
     this.#open.add(stream)
     this.#pinging ??= setInterval(() => this.#ping(), this.#pingMs)
-    response.on('close', () => {
+    const { socket } = response.req
+    const close = () => {
+      socket.off('close', close)
       events.close()
       this.#tokenWatch.release(tokenId, events)
       this.#forget(stream)
-    })
+    }
+    response.on('close', close)
+    // An answer that waits for one before it on its connection is not told when that breaks.
+    socket.on('close', close)
     events.flow(stream)
   }
 
@@ -89,10 +94,10 @@ class SseStream implements Sink {
   }
 
   flush(): boolean {
+    const { socket, chunkedEncoding } = this.#response
     if (this.#added === '') return true
     const events = this.#added as Bytes
     this.#added = ''
-    const { socket, chunkedEncoding } = this.#response
     // Past Node's own framing, which would hand over four pieces. While an answer to an earlier request on the same
     // connection is awaited, there is no socket.
     const isOurs = socket !== null && chunkedEncoding
@@ -104,6 +109,7 @@ class SseStream implements Sink {
   end(reason: GatewayError | null): void {
     if (reason) this.#response.write(textOf(reason).sse, 'latin1')
     complete(this.#response)
+    if (!reason) return
     const cutOff = setTimeout(() => this.#response.destroy(), ENDING_MS)
     this.#response.once('close', () => clearTimeout(cutOff))
   }

@@ -30,7 +30,8 @@ export class WrittenSelection {
   connections(status: ConnectionStatus, write: (status: ConnectionStatus) => readonly string[]): readonly Bytes[] {
     if (status !== this.#status) {
       this.#connections = write(status).map(bytesOf)
-      this.#status = status
+      const isShort = this.#connections.reduce((bytes, text) => bytes + text.length, 0) <= SELECTION_BYTES
+      this.#status = isShort ? status : null
     }
     return this.#connections
   }

@@ -84,6 +84,7 @@ export class Link {
   #isPaired = false
   #isOpen = false
   #isOver = false
+  #isEnding = false
 
   private constructor(socket: WASocket, { timings, mayRead }: LinkOptions, events: LinkEvents) {
     this.socket = socket
@@ -169,6 +170,7 @@ export class Link {
   /** Ends the link; `onClose` follows soon. */
   end(error?: Error): void {
     if (this.#isOver) return
+    this.#isEnding = true
     void this.socket.end(error)
     this.#after(GIVE_UP_AFTER_MS, () => this.#close({ kind: 'broken' }))
   }
@@ -246,7 +248,8 @@ export class Link {
     const { ws } = this.socket
     for (const listener of ws.listeners('message')) {
       const take = (data: unknown, mayBeRead: boolean) => {
-        if (this.#isOver) return
+        // One that was held while the end began could not be answered any more.
+        if (this.#isOver || this.#isEnding) return
         if (!mayBeRead) return this.end(new LeaseEnded('The lease on the sessions has ended'))
         Promise.resolve(listener(data)).catch((error) =>
           this.end(new Undecryptable('A frame could not be read', { cause: error })),

@@ -206,7 +206,9 @@ export class SessionRegistry {
 
   /** Resolves when the connections of an account can be told truly; undefined when they can already. */
   prepare(accountId: string): Promise<void> | undefined {
-    return this.#remote?.prepare(accountId)
+    const prepared = this.#remote?.prepare(accountId)
+    const confirmed = this.#confirm()
+    return confirmed instanceof Promise ? confirmed.then(() => prepared) : prepared
   }
 
   /**
@@ -257,8 +259,7 @@ export class SessionRegistry {
    * @throws NotOwner when this node does not own the instance
    */
   async obey(instance: Instance, order: SessionOrder): Promise<Instance> {
-    // A lease that has ended by the clock on the wall alone may hold.
-    await this.#lease?.confirm()
+    await this.#confirm()
     const session = await this.#sessionOf(instance)
     if (!(session instanceof Session)) throw new NotOwner()
     await this.#carryOut(session, order)
@@ -471,12 +472,16 @@ export class SessionRegistry {
     return this.#adopt(instance, epoch)
   }
 
+  /** A lease that has ended by the clock on the wall alone may hold. */
+  #confirm(): boolean | Promise<boolean> | undefined {
+    return this.#lease?.confirm()
+  }
+
   // Commands.
 
   /** Asks the owner of an instance for something; returns the instance as it is then. */
   async #command(instance: Instance, order: SessionOrder): Promise<Instance> {
-    // A lease that has ended by the clock on the wall alone may hold.
-    await this.#lease?.confirm()
+    await this.#confirm()
     if (!this.#takesPart) throw this.#remote ? serviceUnavailable() : sessionsElsewhere()
     try {
       return await this.#ask(instance, order)

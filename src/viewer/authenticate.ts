@@ -6,7 +6,7 @@ import { tenantOf } from './viewer.ts'
 
 /**
  * The token of a request: the `token` header, then `Authorization: Bearer`. 'invalid': sent in a way that is never right,
- * such as twice, which Node joins with a comma.
+ * such as two `token` headers, which Node joins with a comma. Of two `Authorization` headers, Node takes the first.
  */
 export function tokenOf({ headers }: Pick<IncomingMessage, 'headers'>): string | null | 'invalid' {
   return readToken(String(headers.token ?? '').trim() || bearerOf(headers.authorization) || '')
