@@ -250,18 +250,29 @@ describe('the writer of events', () => {
   })
 
   test('lets a reader that is slow have the end, too', async () => {
-    let left = 100
+    let next: object | null = null
     const { source, events } = streamOf(() => {
-      if (left-- > 0) return { data: 'x'.repeat(100_000) }
-      source.close()
-      return null
+      const event = next
+      next = null
+      return event
     })
-    const socket = await serve((response) => new SseReplies(UNWATCHED).stream(response, events, ''))
-    socket.pause()
+    let response: ServerResponse | undefined
+    const socket = await serve((serverResponse) => {
+      response = serverResponse
+      new SseReplies(UNWATCHED).stream(serverResponse, events, '')
+    })
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk.slice(-100)))
+    await vi.waitFor(() => expect(response).toBeDefined())
     socket.pause()
-    await new Promise((resolve) => setTimeout(resolve, 3_000))
+    // Until the network takes no more, and a little is left here.
+    while (response?.socket?.writableLength === 0) {
+      next = { data: 'x'.repeat(3_000) }
+      source.wake()
+      await new Promise(setImmediate)
+    }
+    source.close()
+    await new Promise((resolve) => setTimeout(resolve, 2_500))
     socket.resume()
     await vi.waitFor(() => expect(text).toContain('event: complete\ndata:\n\n'), { timeout: 5_000 })
   })
