@@ -12,7 +12,7 @@ type Started = { url: string; node: { id: string; address: string } | null; firs
 /** What a person who starts the gateway is told on stdout, whatever the log level. */
 export function banner(
   { url, node, firstContact: contact }: Started,
-  { graphiql, databaseUrl }: Pick<Config, 'graphiql' | 'databaseUrl'>,
+  { graphiql, databaseUrl, dataDir }: Pick<Config, 'graphiql' | 'databaseUrl' | 'dataDir'>,
 ): string {
   const token = contact.kind === 'demo made' ? contact.token : 'YOUR_TOKEN'
   return [
@@ -21,7 +21,7 @@ export function banner(
     '',
     graphiql ? `  GraphiQL:  ${url}/graphql` : `  GraphQL:   ${url}/graphql`,
     ...(node ? [`  Node:      ${node.id} at ${node.address}`] : []),
-    ...(databaseUrl ? [] : EMBEDDED.map((line) => `  ${line}`)),
+    ...(databaseUrl ? [] : [...EMBEDDED, `           Its folder, DATA_DIR: ${dataDir}`].map((line) => `  ${line}`)),
     ...introduce(contact, databaseUrl === null).map((line) => `  ${line}`),
     '',
     '  REST:',

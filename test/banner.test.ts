@@ -11,5 +11,5 @@ test.each([
   ['the embedded database', null, 'DEMO=false on a new DATA_DIR to begin empty.'],
   ['PostgreSQL', 'postgres://x', 'DEMO=false on an empty database to begin empty.'],
 ])('on %s the banner says how to begin without the demo', (_which, databaseUrl, advice) => {
-  expect(banner(gateway, { graphiql: true, databaseUrl })).toContain(advice)
+  expect(banner(gateway, { graphiql: true, databaseUrl, dataDir: 'data' })).toContain(advice)
 })

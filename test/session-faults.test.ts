@@ -214,7 +214,7 @@ describe('an opening that', () => {
     await number.reaches('disconnected', 'SERVER_REFUSED')
   })
 
-  test('finds nobody is tried again until somebody is there', async () => {
+  test('finds nobody is tried again until somebody is there, and the log says what was found', async () => {
     const lonely = await startStage()
     try {
       const number = await createNumber(lonely)
@@ -226,6 +226,8 @@ describe('an opening that', () => {
         () => lonely.gateway.log.filter(({ reason }) => reason === 'CONNECTION_LOST').length,
         (tries) => tries >= 2,
       )
+      const causes = lonely.gateway.log.filter(({ msg }) => msg === 'the link has ended').map(({ cause }) => cause)
+      expect(causes).toContainEqual(expect.stringContaining('ECONNREFUSED'))
       await lonely.whatsapp.accept()
       await number.reaches('connected')
     } finally {

@@ -10,12 +10,14 @@ export function bind(
   { host, port, variable }: { host: string; port: number; variable: string },
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === 'EADDRINUSE'
-          ? new Error(`${error.message}. Set ${variable} to a free port`, { cause: error })
-          : error,
-      )
+    const fail = (error: NodeJS.ErrnoException) => {
+      const advice = new Map([
+        ['EADDRINUSE', `Set ${variable} to a free port`],
+        ['EADDRNOTAVAIL', `This machine has no address ${host}`],
+        ['EACCES', `Set ${variable} to a port that this user may listen on`],
+      ]).get(error.code ?? '')
+      reject(advice ? new Error(`${error.message}. ${advice}`, { cause: error }) : error)
+    }
     server.once('error', fail).listen(port, host, () => {
       server.off('error', fail)
       const { address, family, port: actualPort } = server.address() as AddressInfo

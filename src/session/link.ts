@@ -54,7 +54,8 @@ export type LinkEvents = {
   onPaired(): void
   onOpen(): void
   onPresence(isOnline: boolean): void
-  onClose(close: Close): void
+  /** @param cause what the socket says of its end, for the log */
+  onClose(close: Close, cause?: string): void
 }
 
 class LoginUnanswered extends Error {}
@@ -202,7 +203,10 @@ export class Link {
       if (isNewLogin) this.#paired()
       if (connection === 'open') this.#opened()
       if (isOnline !== undefined) this.#events.onPresence(isOnline)
-      if (connection === 'close') this.#close(describeEnd(lastDisconnect?.error, this.#isPaired))
+      if (connection === 'close') {
+        const { error } = lastDisconnect ?? {}
+        this.#close(describeEnd(error, this.#isPaired), error?.message)
+      }
     })
   }
 
@@ -275,12 +279,12 @@ export class Link {
     return (this.socket.ws as unknown as { socket: WebSocket | null }).socket
   }
 
-  #close(close: Close): void {
+  #close(close: Close, cause?: string): void {
     if (this.#isOver) return
     this.#isOver = true
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
-    this.#events.onClose(close)
+    this.#events.onClose(close, cause)
   }
 
   #after(ms: number, work: () => void): void {

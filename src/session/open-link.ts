@@ -73,11 +73,12 @@ export async function openLink(
         events.onOpen()
         taken.opened()
       },
-      onClose: (close) => {
+      onClose: (close, cause) => {
         lent.takeBack()
         const isProxys = (close.kind === 'transport' || close.kind === 'login unanswered') && route?.isWaiting()
         route?.close()
-        events.onClose(isProxys ? { kind: 'proxy' } : close)
+        if (isProxys) events.onClose({ kind: 'proxy' })
+        else events.onClose(close, cause)
       },
     },
   )

@@ -441,7 +441,10 @@ export class Session {
           onPaired: () => this.#onPaired(attempt, auth),
           onOpen: () => this.#onOpen(attempt, auth),
           onPresence: (isOnline) => this.#onPresence(attempt, isOnline),
-          onClose: (close) => this.#onClose(attempt, close),
+          onClose: (close, cause) => {
+            if (cause) this.#logger.info({ cause }, 'the link has ended')
+            this.#onClose(attempt, close)
+          },
         },
       )
       if (!attempt.link) this.#onClose(attempt, { kind: 'broken' })
