@@ -20,7 +20,10 @@ export class Rows {
     this.#isCurrent = readModel.isCurrent()
   }
 
-  /** The viewer's account in memory; null: ask the database. Asked for with each reading, since an account that was dropped hears of no change. */
+  /**
+   * The viewer's account in memory; null: ask the database. Asked for with each reading, since an account that was dropped
+   * hears of no change.
+   */
   remembered(): AccountRows | null {
     return this.#isCurrent ? this.#readModel.account(tenantOf(this.viewer)) : null
   }

@@ -173,6 +173,27 @@ describe('a bare connection', () => {
     await vi.waitFor(() => expect(connectionTicks.size).toBe(0))
   })
 
+  test('that breaks while a stream behind another is opened leaves nothing behind', async () => {
+    const { connectionTicks } = gateway.services.sessions
+    await vi.waitFor(() => expect(connectionTicks.size).toBe(0))
+    const { socket, read } = dial()
+    socket.write(ask('1.1'))
+    await vi.waitFor(() => expect(read.text).toContain('"SNAPSHOT"'))
+    const { connectionLogs } = gateway.services
+    const before = connectionLogs.read.bind(connectionLogs)
+    const opening = vi.spyOn(connectionLogs, 'read').mockImplementationOnce((...asked) => {
+      // Gone before the stream is handed over.
+      socket.destroy()
+      return before(...asked)
+    })
+    onTestFinished(() => opening.mockRestore())
+    const slow = vi.spyOn(gateway.services.readModel, 'isCurrent').mockReturnValue(false)
+    onTestFinished(() => slow.mockRestore())
+    socket.write(ask('1.1'))
+    await vi.waitFor(() => expect(opening).toHaveBeenCalledOnce())
+    await vi.waitFor(() => expect(connectionTicks.size).toBe(0))
+  })
+
   test('of HTTP/1.0 gets events without chunks', async () => {
     const { socket, read } = dial()
     socket.write(ask('1.0'))

@@ -40,7 +40,8 @@ export class SseReplies {
    */
   stream(response: ServerResponse, events: EventStream, tokenId: string): void {
     // Its reader went away while the stream was opened.
-    if (response.destroyed) return events.close()
+    const { socket } = response.req
+    if (response.destroyed || socket.destroyed) return events.close()
     try {
       this.#tokenWatch.hold(tokenId, events)
     } catch (refusal) {
@@ -51,7 +52,6 @@ export class SseReplies {
     const stream = new SseStream(response, events)
     this.#open.add(stream)
     this.#pinging ??= setInterval(() => this.#ping(), this.#pingMs)
-    const { socket } = response.req
     const close = () => {
       socket.off('close', close)
       events.close()
@@ -94,10 +94,10 @@ class SseStream implements Sink {
   }
 
   flush(): boolean {
-    const { socket, chunkedEncoding } = this.#response
     if (this.#added === '') return true
     const events = this.#added as Bytes
     this.#added = ''
+    const { socket, chunkedEncoding } = this.#response
     // Past Node's own framing, which would hand over four pieces. While an answer to an earlier request on the same
     // connection is awaited, there is no socket.
     const isOurs = socket !== null && chunkedEncoding
