@@ -22,7 +22,11 @@ const time = (ms: number): Buffer =>
 
 /** A key and a certificate for "localhost" and 127.0.0.1, signed by itself, good for a day. Both are PEM. */
 export function createSelfSigned(): { key: string; cert: string } {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const { privateKey, publicKey } = generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    publicKeyEncoding: { type: 'spki', format: 'der' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  })
   const algorithm = der(SEQUENCE, hex(ECDSA_WITH_SHA256))
   const name = der(SEQUENCE, der(SET, der(SEQUENCE, hex(COMMON_NAME), der(0x0c, Buffer.from('localhost')))))
   const names = der(SEQUENCE, der(0x82, Buffer.from('localhost')), der(0x87, Buffer.from([127, 0, 0, 1])))
@@ -34,13 +38,13 @@ export function createSelfSigned(): { key: string; cert: string } {
     name,
     der(SEQUENCE, time(Date.now() - 3_600_000), time(Date.now() + 86_400_000)),
     name,
-    publicKey.export({ type: 'spki', format: 'der' }),
+    publicKey,
     der(0xa3, der(SEQUENCE, der(SEQUENCE, hex(SUBJECT_ALT_NAME), der(0x04, names)))),
   )
   const signature = der(0x03, Buffer.from([0]), sign('sha256', body, privateKey))
   const base64 = der(SEQUENCE, body, algorithm, signature).toString('base64')
   return {
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    key: privateKey,
     cert: `-----BEGIN CERTIFICATE-----\n${base64.replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`,
   }
 }

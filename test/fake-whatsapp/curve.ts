@@ -6,9 +6,16 @@ export type KeyPair = { public: Buffer; private: Buffer }
 /** Signal writes this byte before a public key that it signs or stores. */
 export const KEY_TYPE = Buffer.from([5])
 
+const KEY_LENGTH = 32
+
 export function createKeyPair(): KeyPair {
-  const { x = '', d = '' } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
-  return { public: Buffer.from(x, 'base64url'), private: Buffer.from(d, 'base64url') }
+  // Encoded while it is made: `export` holds a lock that Node's collector of garbage may want just then, for ever.
+  const { publicKey, privateKey } = generateKeyPairSync('x25519', {
+    publicKeyEncoding: { type: 'spki', format: 'der' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'der' },
+  })
+  // In both forms the key itself comes last.
+  return { public: publicKey.subarray(-KEY_LENGTH), private: privateKey.subarray(-KEY_LENGTH) }
 }
 
 const okp = (curve: 'X25519' | 'Ed25519', publicKey: Buffer, privateKey?: Buffer) => ({
