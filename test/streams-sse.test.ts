@@ -6,6 +6,7 @@ import { serviceUnavailable } from '../src/errors.ts'
 import type { Call } from '../src/graphql/call.ts'
 import { EventStream } from '../src/graphql/event-stream.ts'
 import { EventText } from '../src/graphql/event-text.ts'
+import { KeepAlive } from '../src/graphql/keep-alive.ts'
 import { SseReplies } from '../src/graphql/sse.ts'
 import { Source } from '../src/source.ts'
 import type { TokenWatch } from '../src/token/watch.ts'
@@ -256,7 +257,7 @@ describe('the writer of events', () => {
     let response: ServerResponse | undefined
     const socket = await serve((serverResponse) => {
       response = serverResponse
-      new SseReplies(UNWATCHED, 100).stream(serverResponse, events, '')
+      new SseReplies(UNWATCHED, new KeepAlive(100)).stream(serverResponse, events, '')
     })
     socket.pause()
     await vi.waitFor(() => expect(response?.socket?.writableNeedDrain).toBe(true))
@@ -300,7 +301,7 @@ describe('the writer of events', () => {
 
   test('pings an idle reader', async () => {
     const { source, events } = streamOf(() => null)
-    const socket = await serve((response) => new SseReplies(UNWATCHED, 20).stream(response, events, ''))
+    const socket = await serve((response) => new SseReplies(UNWATCHED, new KeepAlive(20)).stream(response, events, ''))
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => (text += chunk))
     await vi.waitFor(() => expect(text.match(/:\n\n/g)?.length).toBeGreaterThan(3))

@@ -4,8 +4,10 @@ import { type AddressInfo, connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { rotateAccountToken } from '../src/account/actions.ts'
-import { keepAlive } from '../src/graphql/keep-alive.ts'
+import { KeepAlive } from '../src/graphql/keep-alive.ts'
+import { Peer } from '../src/graphql/peer.ts'
 import { seed, type SeededAccount, type SeededInstance } from './seed.ts'
+import { silentLogger } from './silent-logger.ts'
 import { CONNECTIONS, connectWs, wsUrl } from './stream-clients.ts'
 import { startGatewayForTest, startTestGateway, type TestGateway } from './testkit.ts'
 
@@ -373,7 +375,17 @@ describe('a client that does not read', () => {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
     onTestFinished(() => server.close())
     await once(server, 'listening')
-    server.on('connection', (socket) => keepAlive(socket, 50))
+    const open = new KeepAlive<Peer>(50)
+    server.on('connection', (socket, request) => {
+      const peer = new Peer(
+        socket,
+        request.socket,
+        { client: request, requestId: '', sentToken: null },
+        silentLogger,
+      )
+      open.add(peer)
+      peer.onClose(() => open.delete(peer))
+    })
     const { port } = server.address() as AddressInfo
     const [reading, silent] = [new WebSocket(`ws://127.0.0.1:${port}`), new WebSocket(`ws://127.0.0.1:${port}`)]
     onTestFinished(() => reading.terminate())

@@ -1,5 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { clientAddressOf } from '../http/client-address.ts'
+import type { ServerResponse } from 'node:http'
+import { type Client, clientAddressOf } from '../http/client-address.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
 import { type Budget, type Charge, rateLimited } from '../rate-limit.ts'
 import type { Services } from '../services.ts'
@@ -33,7 +33,7 @@ export class HttpAnswer implements CallAnswer {
 /** One GraphQL operation on its way through the gateway. */
 export class Call {
   readonly services: Services
-  readonly request: IncomingMessage
+  readonly client: Client
   readonly requestId: string
   /** null: no token was sent; such a call may introspect and nothing else. */
   readonly token: LiveToken | null
@@ -43,11 +43,11 @@ export class Call {
 
   constructor(
     services: Services,
-    { request, requestId, token }: Pick<Call, 'request' | 'requestId' | 'token'>,
+    { client, requestId, token }: Pick<Call, 'client' | 'requestId' | 'token'>,
     answer: CallAnswer,
   ) {
     this.services = services
-    this.request = request
+    this.client = client
     this.requestId = requestId
     this.token = token
     this.#answer = answer
@@ -85,7 +85,7 @@ export class Call {
   }
 
   get #clientAddress(): string {
-    return clientAddressOf(this.request, this.services.config.trustProxy)
+    return clientAddressOf(this.client, this.services.config.trustProxy)
   }
 
   forbidStoring(): void {

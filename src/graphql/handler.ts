@@ -5,6 +5,7 @@ import { presentFailure } from '../failure.ts'
 import { readJsonBody } from '../http/body.ts'
 import { replyBytes, replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import type { Services } from '../services.ts'
+import { tokenOf } from '../viewer/authenticate.ts'
 import { identify } from '../viewer/identify.ts'
 import { acceptedBy, GRAPHQL_JSON } from './accepted.ts'
 import { Call, HttpAnswer } from './call.ts'
@@ -27,12 +28,13 @@ export function createGraphQLHandler(services: Services, operations: Operations)
   const sse = new SseReplies(services.tokenWatch)
 
   const answerWithEvents = async (call: Call, params: OperationParams, response: ServerResponse): Promise<void> => {
-    const prepared = await operations.prepare(call, params, call.request.method)
+    const { req: request } = response
+    const prepared = await operations.prepare(call, params, request.method)
     const outcome = isPrepared(prepared) ? await operations.perform(prepared) : prepared
     if (outcome instanceof EventStream) return sse.stream(response, outcome, call.token?.id ?? '')
     const { result, status } = toWire(outcome)
     if (status === 200) return sse.reply(response, new EventText(JSON.stringify(result)))
-    replyErrors(call.request, response, status, result)
+    replyErrors(request, response, status, result)
   }
 
   return async (request, response, { query, requestId }) => {
@@ -42,8 +44,8 @@ export function createGraphQLHandler(services: Services, operations: Operations)
       return replyBytes(response, 200, await graphiqlPage())
     }
     try {
-      const token = await identify(services, request)
-      const call = new Call(services, { request, requestId, token }, new HttpAnswer(response))
+      const token = await identify(services, request, tokenOf(request))
+      const call = new Call(services, { client: request, requestId, token }, new HttpAnswer(response))
       try {
         const params = await prepare(request, response, query)
         if (await operations.fastRoad.answer(call, params, response)) return

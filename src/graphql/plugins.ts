@@ -101,7 +101,7 @@ async function admit(args: ExecutionArgs): Promise<Omit<Context, 'call'> | null>
   if (!operation) return null
   // Before variables are looked at, which would tell a stranger about the schema.
   if (!viewer && ![...writtenRootFields(args.document, operation)].every((name) => name.startsWith('__'))) {
-    throw await refuse(services, call.request)
+    throw await refuse(services, call.client)
   }
   const rootFields = rootFieldsOf(args.schema, args.document, operation, args.variableValues)
   if (!viewer) {

@@ -1,16 +1,16 @@
-import { randomUUID } from 'node:crypto'
 import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql'
 import { CloseCode, type Context as Connection, makeServer, type Server } from 'graphql-ws'
 import { GatewayError, unauthenticated } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
 import { type Bytes, bytesOf, textOf } from '../http/bytes.ts'
+import { newRequestId } from '../http/request-id.ts'
 import type { Services } from '../services.ts'
 import { authenticate } from '../viewer/authenticate.ts'
 import { Call, type CallAnswer } from './call.ts'
 import { EventStream, type Sink } from './event-stream.ts'
 import type { EventText } from './event-text.ts'
 import { isPrepared, type OperationParams, type Operations, type PreparedOperation } from './operations.ts'
-import type { Peer } from './peer.ts'
+import type { Peer, Writer } from './peer.ts'
 import { toWire } from './present-errors.ts'
 import { textFrame } from './text-frame.ts'
 
@@ -38,13 +38,14 @@ export function createSocketProtocol(
 
   const prepare = async (
     { subscriptions, extra: { peer } }: Connection<InitPayload, Extra>,
+    id: string,
     params: OperationParams,
-  ): Promise<PreparedOperation | readonly GraphQLError[]> => {
-    const requestId = randomUUID()
+  ): Promise<ExecutionArgs | readonly GraphQLError[]> => {
+    const requestId = newRequestId()
     try {
       if (Object.keys(subscriptions).length > MAX_OPERATIONS || peer.waiting > MAX_OPERATIONS) {
         // Counted without a look at the token, so that a flood does not wait for the database.
-        await new Call(services, { request: peer.request, requestId, token: peer.token }, ANSWER).chargeRefusal()
+        await new Call(services, { client: peer.client, requestId, token: peer.token }, ANSWER).chargeRefusal()
         throw tooManyOperations()
       }
       // For each operation, as for each HTTP request: the look at the opening is not trusted.
@@ -53,33 +54,52 @@ export function createSocketProtocol(
         peer.close(CloseCode.Unauthorized, 'Invalid token')
         throw unauthenticated()
       }
-      const call = new Call(services, { request: peer.request, requestId, token }, ANSWER)
-      const prepared = await operations.prepare(call, params)
-      return isPrepared(prepared) ? prepared : (toWire(prepared).result.errors ?? [])
+      const call = new Call(services, { client: peer.client, requestId, token }, ANSWER)
+      const operation = await operations.prepare(call, params)
+      if (!isPrepared(operation)) return toWire(operation).result.errors ?? []
+      const { schema, document, operationName } = operation
+      return { schema, document, operationName, contextValue: new Errand(peer, id, operation) }
     } catch (failure) {
       return [presentFailure(failure, requestId, logger)]
     }
   }
 
-  const perform = async (args: ExecutionArgs): Promise<ExecutionResult> => {
-    const operation = args as PreparedOperation
+  const perform = async ({ contextValue }: ExecutionArgs): Promise<ExecutionResult> => {
+    const { peer, id, operation } = (contextValue as Errand).take()
+    const { call } = operation.contextValue
     const outcome = await operations.perform(operation)
-    // onOperation takes it from here.
-    if (outcome instanceof EventStream) return outcome as ExecutionResult
-    return { ...toWire(outcome).result, extensions: operation.contextValue.call.budgetAsExtensions() }
+    // Iterated over, and seen to be no result.
+    if (outcome instanceof EventStream) {
+      return new SocketEvents(peer, id, outcome, call.budgetAsExtensions()) as ExecutionResult
+    }
+    return { ...toWire(outcome).result, extensions: call.budgetAsExtensions() }
   }
 
   return makeServer<InitPayload, Extra>({
     connectionInitWaitTimeout: INIT_TIMEOUT_MS,
     onConnect: ({ extra: { peer }, connectionParams }) => admit(peer, connectionParams ?? {}),
-    onSubscribe: (connection, _id, params) => prepare(connection, params),
+    onSubscribe: prepare,
     execute: perform,
     subscribe: perform,
-    onOperation: ({ extra: { peer } }, id, _params, args, result) =>
-      result instanceof EventStream
-        ? sendEvents(peer, id, result, (args as PreparedOperation).contextValue.call.budgetAsExtensions())
-        : undefined,
   })
+}
+
+type Errands = { peer: Peer; id: string; operation: PreparedOperation }
+
+/** An operation on its way through the protocol, which keeps what it is given as long as a stream lives. */
+class Errand {
+  #errand: Errands | null
+
+  constructor(peer: Peer, id: string, operation: PreparedOperation) {
+    this.#errand = { peer, id, operation }
+  }
+
+  take(): Errands {
+    const errand = this.#errand
+    if (!errand) throw new Error('An operation is performed once')
+    this.#errand = null
+    return errand
+  }
 }
 
 const tooManyOperations = () =>
@@ -89,49 +109,39 @@ const tooManyOperations = () =>
   )
 
 /**
- * Sends the events of a stream, each when there is room for it. The protocol is given an iterator
- * that yields nothing, because it would serialise each event once more.
+ * The messages of one stream, each sent when there is room for it. The protocol is given an iterator that yields nothing
+ * and ends with the stream, because it would serialise each event once more.
  */
-function sendEvents(
-  peer: Peer,
-  id: string,
-  events: EventStream,
-  extensions: Record<string, unknown>,
-): AsyncIterableIterator<never> {
-  const over = { done: true, value: undefined } as const
-  return {
-    next: () =>
-      new Promise((resolve, reject) => {
-        const end = (reason: GatewayError | null) => (reason ? reject(reason) : resolve(over))
-        events.flow(new SocketEvents(peer, id, events, extensions, end))
-      }),
-    return: async () => {
-      events.end(null)
-      return over
-    },
-    [Symbol.asyncIterator]() {
-      return this
-    },
-  }
-}
-
-/** The messages of one stream. */
-class SocketEvents implements Sink {
-  readonly end: Sink['end']
+class SocketEvents implements Sink, Writer, AsyncIterableIterator<never> {
   readonly #peer: Peer
   readonly #before: Bytes
   readonly #events: EventStream
-  readonly #resume = () => this.#events.resume()
+  /** What the first message tells beside its event; null after it. */
   #extensions: Record<string, unknown> | null
   #added = ''
+  #over: ((over: IteratorReturnResult<undefined> | Promise<never>) => void) | null = null
 
-  /** @param extensions what the first message tells beside its event */
-  constructor(peer: Peer, id: string, events: EventStream, extensions: Record<string, unknown>, end: Sink['end']) {
+  constructor(peer: Peer, id: string, events: EventStream, extensions: Record<string, unknown>) {
     this.#peer = peer
     this.#before = bytesOf(`{"id":${JSON.stringify(id)},"type":"next","payload":`)
     this.#events = events
     this.#extensions = extensions
-    this.end = end
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  next(): Promise<IteratorReturnResult<undefined>> {
+    return new Promise((resolve) => {
+      this.#over = resolve
+      this.#events.flow(this)
+    })
+  }
+
+  async return(): Promise<IteratorReturnResult<undefined>> {
+    this.#events.end(null)
+    return OVER
   }
 
   add({ json }: EventText): boolean {
@@ -144,9 +154,19 @@ class SocketEvents implements Sink {
   flush(): boolean {
     const frames = this.#added as Bytes
     this.#added = ''
-    return this.#peer.sendFrames(frames, this.#resume)
+    return this.#peer.sendFrames(frames, this)
+  }
+
+  resume(): void {
+    this.#events.resume()
+  }
+
+  end(reason: GatewayError | null): void {
+    this.#over?.(reason ? Promise.reject(reason) : OVER)
   }
 }
+
+const OVER = { done: true, value: undefined } as const
 
 /** The first text of a stream tells the state of the bucket beside what it says itself. */
 function withExtensions(json: Bytes, extensions: Record<string, unknown>): Bytes {

@@ -1,24 +1,21 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from 'graphql-ws'
-import { type WebSocket, WebSocketServer } from 'ws'
+import { GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from 'graphql-ws'
+import { WebSocketServer } from 'ws'
 import { badRequest, type GatewayError, serviceUnavailable } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
+import { clientOf } from '../http/client-address.ts'
 import { replyRaw } from '../http/raw-reply.ts'
 import type { Services } from '../services.ts'
 import type { LiveToken } from '../token/queries.ts'
 import { readToken, tokenOf } from '../viewer/authenticate.ts'
 import { identify, refuse } from '../viewer/identify.ts'
-import { keepAlive } from './keep-alive.ts'
+import { KeepAlive } from './keep-alive.ts'
 import type { Operations } from './operations.ts'
-import { Peer } from './peer.ts'
+import { Peer, SERVICE_RESTART } from './peer.ts'
 import { createSocketProtocol } from './socket-protocol.ts'
 
 const MAX_MESSAGE_BYTES = 1024 * 1024
-
-/** Close codes of RFC 6455; clients try again after them. */
-const SERVICE_RESTART = 1012
-const TRY_AGAIN_LATER = 1013
 
 export type Sockets = {
   /** Answers a WebSocket upgrade of /graphql. */
@@ -39,28 +36,26 @@ export function createSockets(services: Services, operations: Operations): Socke
     handleProtocols,
   })
   server.on('wsClientError', (error, socket) => replyRaw(socket, '400 Bad Request', error.message))
-  const peers = new Set<Peer>()
+  const peers = new KeepAlive<Peer>()
   let isStopping = false
 
   /** The connection lives as long as its token. */
   const hold = (peer: Peer, token: LiveToken) => {
     peer.token = token
-    const held = { end: (reason: GatewayError) => peer.close(...closeOf(reason)) }
-    tokenWatch.hold(token.id, held)
-    peer.whenClosed(() => tokenWatch.release(token.id, held))
+    tokenWatch.hold(token.id, peer)
   }
 
   const protocol = createSocketProtocol(services, operations, async (peer, payload) => {
     if (peer.sentToken !== null) return true
     try {
       const sent = typeof payload.token === 'string' ? readToken(payload.token) : null
-      const token = sent && (await identify(services, peer.request, sent))
-      if (!token) throw await refuse(services, peer.request)
+      const token = sent && (await identify(services, peer.client, sent))
+      if (!token) throw await refuse(services, peer.client)
       peer.sentToken = sent
       hold(peer, token)
       return true
     } catch (failure) {
-      peer.close(...closeOf(presentFailure(failure, peer.requestId, logger)))
+      peer.fail(failure)
       return false
     }
   })
@@ -78,29 +73,16 @@ export function createSockets(services: Services, operations: Operations): Socke
     return { sentToken, token: await identify(services, request, sentToken) }
   }
 
-  const welcome = (socket: WebSocket, peer: Peer, token: LiveToken | null) => {
+  const welcome = (peer: Peer, token: LiveToken | null) => {
     const startedAt = performance.now()
-    // Breaches of the protocol; the connection closes by itself.
-    socket.on('error', (error) => logger.debug({ requestId: peer.requestId, err: error }, 'a websocket broke'))
     // Its token was looked up meanwhile.
     if (isStopping) return peer.close(SERVICE_RESTART, 'Service restart')
     peers.add(peer)
-    keepAlive(socket)
-    const closed = protocol.opened(
-      {
-        protocol: socket.protocol,
-        send: (text) => new Promise((resolve) => peer.send(text, resolve)),
-        close: (code = SERVICE_RESTART, reason = '') => peer.close(code, reason),
-        onMessage: (listener) =>
-          socket.on('message', (data) => {
-            if (peer.isOpen) listener(String(data)).catch((failure) => peer.fail(failure, logger))
-          }),
-      },
-      { peer },
-    )
-    socket.once('close', (code, reason) => {
+    const closed = protocol.opened(peer, { peer })
+    peer.onClose((code, reason) => {
       peers.delete(peer)
-      closed(code, String(reason)).catch((failure) => peer.fail(failure, logger))
+      if (peer.token) tokenWatch.release(peer.token.id, peer)
+      closed(code, reason).catch((failure) => peer.fail(failure))
       const ms = Math.round(performance.now() - startedAt)
       logger.info({ requestId: peer.requestId, path: '/graphql', code, ms }, 'websocket')
     })
@@ -110,16 +92,16 @@ export function createSockets(services: Services, operations: Operations): Socke
   return {
     upgrade: (request, socket, head, { query, requestId }) => {
       // Node listens no longer, and an error that nobody listens to would end the process.
-      socket.on('error', () => socket.destroy())
+      socket.on('error', destroy)
       identifyUpgrade(request, query)
         .then(({ sentToken, token }) =>
           server.handleUpgrade(request, socket, head, (opened) => {
-            const peer = new Peer(opened, socket, { request, requestId, sentToken })
+            const peer = new Peer(opened, socket, { client: clientOf(request), requestId, sentToken }, logger)
             try {
-              welcome(opened, peer, token)
+              welcome(peer, token)
             } catch (failure) {
               // It is open, and an HTTP answer would be no frame.
-              peer.close(...closeOf(presentFailure(failure, requestId, logger)))
+              peer.fail(failure)
             }
           }),
         )
@@ -137,8 +119,7 @@ function refuseUpgrade(socket: Duplex, requestId: string, { status, message, det
   replyRaw(socket, `${status} ${STATUS_CODES[status]}`, message, { requestId, headers })
 }
 
-/** How a connection is closed for a reason: for good when its token does not count, for a while otherwise. */
-function closeOf({ code, message }: GatewayError): [code: number, reason: string] {
-  if (code === 'SERVICE_UNAVAILABLE') return [TRY_AGAIN_LATER, message]
-  return [code === 'INTERNAL_SERVER_ERROR' ? CloseCode.InternalServerError : CloseCode.Unauthorized, message]
+/** A listener of its own: as a closure in an upgrade it would keep the request as long as the connection. */
+function destroy(this: Duplex): void {
+  this.destroy()
 }

@@ -4,8 +4,8 @@ import type { Bytes } from '../http/bytes.ts'
 import type { TokenWatch } from '../token/watch.ts'
 import type { EventStream, Sink } from './event-stream.ts'
 import { EventText } from './event-text.ts'
+import { KeepAlive } from './keep-alive.ts'
 
-const PING_MS = 12_000
 /** A reader that has taken nothing for so many pings is cut off. */
 const PATIENCE = 2
 /** How long a reader may take to take the reason for which its stream ends. */
@@ -16,14 +16,11 @@ const PIECE_BYTES = 16_384
 /** GraphQL over SSE, in distinct connections mode: a `next` for each text, then `complete`. */
 export class SseReplies {
   readonly #tokenWatch: TokenWatch
-  readonly #pingMs: number
-  /** Open streams. One timer pings them all, while there are any. */
-  readonly #open = new Set<SseStream>()
-  #pinging: NodeJS.Timeout | undefined
+  readonly #open: KeepAlive<SseStream>
 
-  constructor(tokenWatch: TokenWatch, pingMs = PING_MS) {
+  constructor(tokenWatch: TokenWatch, open = new KeepAlive<SseStream>()) {
     this.#tokenWatch = tokenWatch
-    this.#pingMs = pingMs
+    this.#open = open
   }
 
   /** Answers with a single result. */
@@ -51,28 +48,16 @@ export class SseReplies {
     begin(response)
     const stream = new SseStream(response, events)
     this.#open.add(stream)
-    this.#pinging ??= setInterval(() => this.#ping(), this.#pingMs)
     const close = () => {
       socket.off('close', close)
       events.close()
       this.#tokenWatch.release(tokenId, events)
-      this.#forget(stream)
+      this.#open.delete(stream)
     }
     response.on('close', close)
     // An answer that waits for one before it on its connection is not told when that breaks.
     socket.on('close', close)
     events.flow(stream)
-  }
-
-  #forget(stream: SseStream): void {
-    this.#open.delete(stream)
-    if (this.#open.size > 0) return
-    clearInterval(this.#pinging)
-    this.#pinging = undefined
-  }
-
-  #ping(): void {
-    for (const stream of this.#open) stream.ping()
   }
 }
 

@@ -12,6 +12,7 @@ import { InstanceRecord } from '../read-model/instance-record.ts'
 import { visibleInstances } from '../read-model/visible.ts'
 import type { Services } from '../services.ts'
 import type { SessionRegistry } from '../session/registry.ts'
+import { tokenOf } from '../viewer/authenticate.ts'
 import { identify, refuse } from '../viewer/identify.ts'
 import { principalOf, tenantOf, type Viewer } from '../viewer/viewer.ts'
 import { digestOf, etagOf, matchesEtag } from './etag.ts'
@@ -27,7 +28,7 @@ export async function listInstances(
   response: ServerResponse,
   query: string,
 ): Promise<void> {
-  const token = await identify(services, request)
+  const token = await identify(services, request, tokenOf(request))
   if (!token) throw await refuse(services, request)
   const { viewer } = token
   const principal = principalOf(viewer)

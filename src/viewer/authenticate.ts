@@ -4,16 +4,19 @@ import type { LiveToken } from '../token/queries.ts'
 import { isTokenText } from '../token/token.ts'
 import { tenantOf } from './viewer.ts'
 
+/** A token as it was sent; null: none. */
+export type SentToken = string | null | 'invalid'
+
 /**
  * The token of a request: the `token` header, then `Authorization: Bearer`. 'invalid': sent in a way that is never right,
  * such as two `token` headers, which Node joins with a comma. Of two `Authorization` headers, Node takes the first.
  */
-export function tokenOf({ headers }: Pick<IncomingMessage, 'headers'>): string | null | 'invalid' {
+export function tokenOf({ headers }: Pick<IncomingMessage, 'headers'>): SentToken {
   return readToken(String(headers.token ?? '').trim() || bearerOf(headers.authorization) || '')
 }
 
 /** A token as it was sent, anywhere; null when it is empty. */
-export function readToken(sent: string): string | null | 'invalid' {
+export function readToken(sent: string): SentToken {
   const token = sent.trim()
   if (token === '') return null
   return isTokenText(token) ? token : 'invalid'
@@ -28,7 +31,7 @@ const bearerOf = (header = ''): string | undefined => /^bearer\s+(.*)$/i.exec(he
  */
 export async function authenticate(
   { lookUpToken, tokenUsage, sessions }: Pick<Services, 'lookUpToken' | 'tokenUsage' | 'sessions'>,
-  sent: ReturnType<typeof tokenOf>,
+  sent: SentToken,
 ): Promise<LiveToken | null | 'invalid'> {
   if (sent === null || sent === 'invalid') return sent
   const found = await lookUpToken(sent)

@@ -56,7 +56,8 @@ export function createFastRoad(
         )
     },
     answer: async (call, params, response) => {
-      const { viewer, request } = call
+      const { viewer } = call
+      const { req: request } = response
       const mediaType = MEDIA_TYPES.get(request.headers.accept)
       if (request.method !== 'POST' || !viewer || !mediaType) return false
       const found = planOf(params)
