@@ -21,8 +21,8 @@ export type Budget = {
   limit: number
   /** Requests still possible now. */
   remaining: number
-  /** When at least one more request is possible, in whole seconds rounded up. */
-  resetAt: Date
+  /** When at least one more request is possible: Unix time in seconds, rounded up. */
+  resetAt: number
 }
 
 export type Charge = {
@@ -128,18 +128,20 @@ function describe(reservation: Reservation, limit: number, granted: boolean): Ch
   const { remaining, nextFreeMs, retryAfterMs, at = Date.now() } = reservation
   return {
     granted,
-    budget: { limit, remaining, resetAt: new Date(Math.ceil((at + nextFreeMs) / 1000) * 1000) },
+    budget: { limit, remaining, resetAt: Math.ceil((at + nextFreeMs) / 1000) },
     resetAfterSeconds: Math.ceil(nextFreeMs / 1000),
     retryAfterSeconds: Math.max(1, Math.ceil(retryAfterMs / 1000)),
   }
 }
+
+export const resetTimeOf = ({ resetAt }: Budget): Date => new Date(resetAt * 1000)
 
 export const rateLimited = ({ budget, retryAfterSeconds }: Charge): GatewayError =>
   new GatewayError('RATE_LIMITED', 'Rate limit exceeded. Try again later.', {
     retryAfter: retryAfterSeconds,
     limit: budget.limit,
     remaining: budget.remaining,
-    resetAt: budget.resetAt.toISOString(),
+    resetAt: resetTimeOf(budget).toISOString(),
   })
 
 /** A new pairing may cost its owner the number, so it is not opened on a count that may be wrong. */

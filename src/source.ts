@@ -4,8 +4,8 @@
  */
 export abstract class Source<Event extends object> implements AsyncIterable<Event> {
   #isOver = false
-  /** Called when there may be something to take, and when it is over. */
-  onReady: () => void = nothing
+  /** Told when there may be something to take, and when it is over. */
+  reader: { advance(): void } | null = null
 
   get isOver(): boolean {
     return this.#isOver
@@ -17,7 +17,7 @@ export abstract class Source<Event extends object> implements AsyncIterable<Even
   }
 
   wake(): void {
-    this.onReady()
+    this.reader?.advance()
   }
 
   close(): void {
@@ -37,5 +37,3 @@ export abstract class Source<Event extends object> implements AsyncIterable<Even
     throw new Error('A source is taken from')
   }
 }
-
-const nothing = () => {}

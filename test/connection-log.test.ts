@@ -361,13 +361,13 @@ describe('a source', () => {
       protected override stop = stop
     }
     const source = new Numbers()
-    source.onReady = vi.fn<() => void>()
+    source.reader = { advance: vi.fn<() => void>() }
     expect(source.take()).toEqual({ number: 1 })
     source.wake()
     source.close()
     source.close()
     expect(stop).toHaveBeenCalledOnce()
-    expect(source.onReady).toHaveBeenCalledTimes(2)
+    expect(source.reader.advance).toHaveBeenCalledTimes(2)
     expect(source.take()).toBeNull()
   })
 })

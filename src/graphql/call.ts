@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { type Client, clientAddressOf } from '../http/client-address.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
-import { type Budget, type Charge, rateLimited } from '../rate-limit.ts'
+import { type Budget, type Charge, rateLimited, resetTimeOf } from '../rate-limit.ts'
 import type { Services } from '../services.ts'
 import type { LiveToken } from '../token/queries.ts'
 import { principalOf, type Viewer } from '../viewer/viewer.ts'
@@ -101,7 +101,11 @@ export class Call {
   budgetAsExtensions(): Record<string, unknown> {
     if (!this.#charge) return {}
     const { granted, budget, resetAfterSeconds, retryAfterSeconds } = this.#charge
-    return { ...budget, retryAfter: granted ? (budget.remaining > 0 ? 0 : resetAfterSeconds) : retryAfterSeconds }
+    return {
+      ...budget,
+      resetAt: resetTimeOf(budget),
+      retryAfter: granted ? (budget.remaining > 0 ? 0 : resetAfterSeconds) : retryAfterSeconds,
+    }
   }
 
   /**

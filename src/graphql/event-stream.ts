@@ -45,15 +45,15 @@ export class EventStream {
     // Its token may have ended before anybody read.
     if (this.#isOver) return sink.end(this.#reason)
     this.#sink = sink
-    this.#source.onReady = () => this.#advance()
+    this.#source.reader = this
     // Others may have filled the network.
     this.#flush()
-    this.#advance()
+    this.advance()
   }
 
   resume(): void {
     this.#hasRoom = true
-    this.#advance()
+    this.advance()
   }
 
   /** Ends the stream for a reason, which its reader is told. */
@@ -76,7 +76,8 @@ export class EventStream {
     this.#whenClosed()
   }
 
-  #advance(): void {
+  /** Takes what there is, and room for. */
+  advance(): void {
     // Taking an event may bring the next one.
     if (this.#isBusy) return
     this.#isBusy = true
@@ -106,7 +107,7 @@ export class EventStream {
       this.#fail(error)
     }
     this.#isBusy = false
-    this.#advance()
+    this.advance()
   }
 
   #add(text: EventText): void {

@@ -80,7 +80,7 @@ export class Peer implements ProtocolSocket {
   }
 
   onClose(listener: (code: number, reason: string) => void): void {
-    this.#socket.once('close', (code, reason) => listener(code, String(reason)))
+    this.#socket.on('close', (code, reason) => listener(code, String(reason)))
   }
 
   /** Sends a text; resolves when it was handed to the network, or never will be. */

@@ -4,10 +4,11 @@ import type { Socket } from 'node:net'
 /** Connections on which nothing was asked yet: Node counts them as busy, and would wait for them. */
 function trackSilentConnections(server: Server): ReadonlySet<Socket> {
   const silent = new Set<Socket>()
-  server.on('connection', (socket) => {
-    silent.add(socket)
-    socket.once('close', () => silent.delete(socket))
-  })
+  // One for all: a closure would stay with each connection.
+  function forget(this: Socket): void {
+    silent.delete(this)
+  }
+  server.on('connection', (socket) => silent.add(socket.on('close', forget)))
   server.on('request', ({ socket }) => silent.delete(socket))
   server.on('upgrade', ({ socket }) => silent.delete(socket))
   return silent

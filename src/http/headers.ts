@@ -30,6 +30,6 @@ export function setCorsHeaders(request: IncomingMessage, response: ServerRespons
 export function setRateLimitHeaders(response: ServerResponse, { granted, budget, retryAfterSeconds }: Charge): void {
   response.setHeader('X-RateLimit-Limit', budget.limit)
   response.setHeader('X-RateLimit-Remaining', budget.remaining)
-  response.setHeader('X-RateLimit-Reset', budget.resetAt.getTime() / 1000)
+  response.setHeader('X-RateLimit-Reset', budget.resetAt)
   if (!granted) response.setHeader('Retry-After', retryAfterSeconds)
 }

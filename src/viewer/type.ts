@@ -2,7 +2,7 @@ import { Account } from '../account/type.ts'
 import { builder } from '../graphql/builder.ts'
 import { enumValues } from '../graphql/enum-values.ts'
 import { Instance } from '../instance/type.ts'
-import type { Budget } from '../rate-limit.ts'
+import { type Budget, resetTimeOf } from '../rate-limit.ts'
 import type { TokenKind } from '../token/token.ts'
 import type { Viewer } from './viewer.ts'
 
@@ -16,9 +16,10 @@ const RateLimit = builder.objectRef<Budget>('RateLimit').implement({
   fields: (t) => ({
     limit: t.exposeInt('limit', { description: 'Requests per minute.' }),
     remaining: t.exposeInt('remaining', { description: 'Requests still possible now.' }),
-    resetAt: t.expose('resetAt', {
+    resetAt: t.field({
       type: 'DateTime',
       description: 'When at least one more request is possible; rounded up to a whole second.',
+      resolve: resetTimeOf,
     }),
   }),
 })
