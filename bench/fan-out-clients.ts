@@ -15,6 +15,7 @@ export const QUERY = 'subscription { connectionChanged { instanceId connection {
 const STAMP = Buffer.from('"sequence":')
 const stampNow = () => Number(process.hrtime.bigint() / 1_000n)
 
+const startedAt = stampNow()
 let snapshots = 0
 let firstStamp = Number.POSITIVE_INFINITY
 let latencies: number[] = []
@@ -38,7 +39,8 @@ function look(data: Buffer): void {
   const now = stampNow()
   for (let at = data.indexOf(STAMP); at !== -1; at = data.indexOf(STAMP, at + STAMP.length)) {
     const stamp = Number.parseInt(data.toString('latin1', at + STAMP.length, at + STAMP.length + 16), 10)
-    if (stamp === 0) snapshots++
+    // What was told to the readers before these is how they find it.
+    if (stamp < startedAt) snapshots++
     else {
       firstStamp = Math.min(firstStamp, stamp)
       latencies.push(now - stamp)

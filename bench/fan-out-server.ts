@@ -1,8 +1,9 @@
 // A server of W5 in a process of its own: the gateway, or plain sockets that are written ready texts. It prints its port
 // and obeys lines on its standard input: `burst N` tells N changes, each of another instance; `weigh` prints its memory.
-// Run with --expose-gc: fan-out-server.js gateway ACCOUNT_ID | plain INSTANCES
+// fan-out-server.js gateway ACCOUNT_ID | plain INSTANCES
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Session } from 'node:inspector/promises'
 import { createInterface } from 'node:readline'
 import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
@@ -78,6 +79,10 @@ const [kind, subject = ''] = process.argv.slice(2)
 const { port, tell } = await (kind === 'gateway' ? startGatewayServer(subject) : startPlainServer(Number(subject)))
 process.stdout.write(`listening on ${port}\n`)
 
+/** Has V8 collect as it does by itself in a process at rest, where it gives memory back; `gc()` keeps it for later. */
+const collector = new Session()
+collector.connect()
+
 for await (const line of createInterface({ input: process.stdin })) {
   const [order, count] = line.split(' ')
   if (order === 'burst') {
@@ -86,8 +91,7 @@ for await (const line of createInterface({ input: process.stdin })) {
       await setImmediate()
     }
   } else if (order === 'weigh') {
-    globalThis.gc?.()
-    globalThis.gc?.()
+    await collector.post('HeapProfiler.collectGarbage')
     const { rss, heapUsed } = process.memoryUsage()
     process.stdout.write(`${JSON.stringify({ rss, heapUsed })}\n`)
   }

@@ -11,9 +11,10 @@ const INSTANCES = 100
 const BURSTS = 5
 /** Changes of one instance are merged for so long, and a bit more. */
 const BETWEEN_BURSTS_MS = 500
-/** A process gives back what opening and telling took for a while, a while after it was collected. */
-const SETTLING_MS = 5_000
-const COLLECTIONS = 3
+/** Readers that come and go before anything is weighed: what the first ones cost once is no cost of a reader. */
+const FIRST_READERS = 500
+/** What has just ended is let go in the meantime. */
+const SETTLING_MS = 2_000
 
 /** So many readers, each told of so many changes in a burst. */
 const SIZES = [
@@ -36,7 +37,7 @@ export type FanOut = Burst & {
 
 /** A child that is given orders by lines, and answers by lines. */
 function startTool(core: 0 | 1, script: string, args: readonly string[], environment: Record<string, string> = {}) {
-  const [command = '', ...rest] = pinned(core, [process.execPath, '--expose-gc', join('dist', script), ...args])
+  const [command = '', ...rest] = pinned(core, [process.execPath, join('dist', script), ...args])
   const { PATH = '', HOME = '' } = process.env
   const child: ChildProcess = spawn(command, rest, {
     env: { PATH, HOME, ...environment },
@@ -58,14 +59,6 @@ function startTool(core: 0 | 1, script: string, args: readonly string[], environ
   }
 }
 
-async function settle(weigh: () => Promise<Weight>): Promise<Weight> {
-  for (let collection = 0; collection < COLLECTIONS; collection++) {
-    await weigh()
-    await setTimeout(SETTLING_MS)
-  }
-  return weigh()
-}
-
 async function measureOne(
   { environment, followed }: { environment: Record<string, string>; followed: BenchData['followed'] },
   { transport, server, readers, events }: Pick<FanOut, 'transport' | 'server' | 'readers' | 'events'>,
@@ -74,22 +67,31 @@ async function measureOne(
   const served = startTool(SERVER_CORE, 'fan-out-server.js', serverArgs, environment)
   const port = /\d+$/.exec(await served.next())?.[0] ?? ''
   const weigh = async (): Promise<Weight> => {
+    await setTimeout(SETTLING_MS)
     served.order('weigh')
     return JSON.parse(await served.next())
   }
-  const before = await weigh()
-  const clientArgs = [transport, port, readers, INSTANCES, events, ...followed.tokens].map(String)
-  const clients = startTool(CLIENT_CORE, 'fan-out-clients.js', clientArgs)
-  try {
+  const open = async (count: number) => {
+    const args = [transport, port, count, INSTANCES, events, ...followed.tokens].map(String)
+    const clients = startTool(CLIENT_CORE, 'fan-out-clients.js', args)
     await clients.next()
+    return clients
+  }
+  const burst = async (clients: ReturnType<typeof startTool>): Promise<Burst> => {
+    await setTimeout(BETWEEN_BURSTS_MS)
+    served.order(`burst ${events}`)
+    return JSON.parse(await clients.next())
+  }
+  const first = await open(FIRST_READERS)
+  await burst(first)
+  await first.stop()
+  const before = await weigh()
+  const clients = await open(readers)
+  try {
     const bursts: Burst[] = []
-    for (let burst = 0; burst < BURSTS; burst++) {
-      await setTimeout(BETWEEN_BURSTS_MS)
-      served.order(`burst ${events}`)
-      bursts.push(JSON.parse(await clients.next()))
-    }
-    const idle = await settle(weigh)
-    const medianOf = (key: keyof Burst) => median(bursts.slice(1).map((burst) => burst[key]))
+    for (let round = 0; round < BURSTS; round++) bursts.push(await burst(clients))
+    const idle = await weigh()
+    const medianOf = (key: keyof Burst) => median(bursts.slice(1).map((measured) => measured[key]))
     return {
       transport,
       server,
