@@ -9,11 +9,7 @@ import { authenticate, type SentToken } from './authenticate.ts'
  * The live token of what a client sent, or null when it sent none.
  * @throws GatewayError for a token that is unknown or revoked
  */
-export async function identify(
-  services: Services,
-  client: Client,
-  sent: SentToken,
-): Promise<LiveToken | null> {
+export async function identify(services: Services, client: Client, sent: SentToken): Promise<LiveToken | null> {
   const token = await authenticate(services, sent)
   if (token === 'invalid') throw await refuse(services, client)
   return token
