@@ -116,9 +116,14 @@ class ReservingStore implements Store {
     this.#places = places
   }
 
-  async getForIdentity({ contextIdentity }: { contextIdentity: string }): Promise<number[]> {
-    this.reservation = await this.#bucket.reserve(contextIdentity, this.#places)
-    return this.reservation.granted ? [] : [Date.now()]
+  getForIdentity({ contextIdentity }: { contextIdentity: string }): number[] | Promise<number[]> {
+    const reserved = this.#bucket.reserve(contextIdentity, this.#places)
+    return reserved instanceof Promise ? reserved.then((made) => this.#note(made)) : this.#note(reserved)
+  }
+
+  #note(reservation: Reservation): number[] {
+    this.reservation = reservation
+    return reservation.granted ? [] : [Date.now()]
   }
 
   setForIdentity(): void {}

@@ -252,6 +252,12 @@ describe('every answer', () => {
       .poll(() => gateway.log.filter(({ requestId }) => requestId === 'abc-123'))
       .toMatchObject([{ method: 'GET', path: '/health/live', status: 200 }])
   })
+
+  test('are told apart from a request id that is called like one of them', async () => {
+    const { headers } = await request('/health/live', { headers: { 'x-request-id': 'Content-Type' } })
+    expect(headers.get('x-request-id')).toBe('Content-Type')
+    expect(headers.get('content-type')).toMatch(/^application\/json/)
+  })
 })
 
 describe('CORS', () => {

@@ -3,7 +3,7 @@ import { CloseCode, type WebSocket as ProtocolSocket } from 'graphql-ws'
 import type { WebSocket } from 'ws'
 import type { GatewayError } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
-import type { Bytes } from '../http/bytes.ts'
+import { type Bytes, compact } from '../http/bytes.ts'
 import type { Client } from '../http/client-address.ts'
 import type { Logger } from '../logger.ts'
 import type { LiveToken } from '../token/queries.ts'
@@ -50,7 +50,7 @@ export class Peer implements ProtocolSocket {
     this.#stream = stream
     this.#logger = logger
     this.client = client
-    this.requestId = requestId
+    this.requestId = compact(requestId)
     this.sentToken = sentToken
     // Breaches of the protocol; the connection closes by itself.
     socket.on('error', (error) => logger.debug({ requestId, err: error }, 'a websocket broke'))

@@ -1,9 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql'
 import { CloseCode, type Context as Connection, makeServer, type Server } from 'graphql-ws'
 import { GatewayError, unauthenticated } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
-import { type Bytes, bytesOf, textOf } from '../http/bytes.ts'
-import { newRequestId } from '../http/request-id.ts'
+import { type Bytes, bytesOf, compact, textOf } from '../http/bytes.ts'
 import type { Services } from '../services.ts'
 import { authenticate } from '../viewer/authenticate.ts'
 import { Call, type CallAnswer } from './call.ts'
@@ -41,7 +41,7 @@ export function createSocketProtocol(
     id: string,
     params: OperationParams,
   ): Promise<ExecutionArgs | readonly GraphQLError[]> => {
-    const requestId = newRequestId()
+    const requestId = compact(randomUUID())
     try {
       if (Object.keys(subscriptions).length > MAX_OPERATIONS || peer.waiting > MAX_OPERATIONS) {
         // Counted without a look at the token, so that a flood does not wait for the database.

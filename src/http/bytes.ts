@@ -13,5 +13,11 @@ export const bytesOf = (text: string): Bytes =>
 export const textOf = (bytes: Bytes): string =>
   NOT_ASCII.test(bytes) ? Buffer.from(bytes, 'latin1').toString() : bytes
 
+/**
+ * An ASCII text anew, in one piece and with one byte a character. A part of a text with other characters has two, and so
+ * would have all that repeats it; a text put together from others, such as a UUID, keeps all of them.
+ */
+export const compact = (ascii: string): Bytes => Buffer.from(ascii, 'latin1').toString('latin1') as Bytes
+
 /** A JSON list of items that are JSON. */
 export const jsonList = (items: readonly Bytes[]): Bytes => `[${items.join(',')}]` as Bytes

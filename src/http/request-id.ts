@@ -4,8 +4,5 @@ import type { IncomingMessage } from 'node:http'
 /** The id that a proxy in front gave the request, when it is harmless in a log, or a new one. */
 export function requestIdOf(request: IncomingMessage): string {
   const sent = request.headers['x-request-id']
-  return typeof sent === 'string' && /^[\w.:-]{1,128}$/.test(sent) ? sent : newRequestId()
+  return typeof sent === 'string' && /^[\w.:-]{1,128}$/.test(sent) ? sent : randomUUID()
 }
-
-/** In one piece: Node puts a UUID together from twenty, which whatever keeps it would keep, too. */
-export const newRequestId = (): string => Buffer.from(randomUUID(), 'latin1').toString('latin1')

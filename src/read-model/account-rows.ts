@@ -62,13 +62,13 @@ export class AccountRows {
 
   /** All instances, oldest first. */
   async list(): Promise<readonly InstanceRecord[]> {
-    await this.#refresh()
+    if (this.#isStale) await this.#refresh()
     return this.#inOrder
   }
 
   /** Those of the names that exist, oldest first. */
   async named(names: readonly string[]): Promise<readonly InstanceRecord[]> {
-    await this.#refresh()
+    if (this.#isStale) await this.#refresh()
     return names
       .map((name) => this.#byName.get(name))
       .filter((record) => record !== undefined)
@@ -77,7 +77,7 @@ export class AccountRows {
 
   /** By id, null for those that do not exist. */
   async byId(ids: readonly string[]): Promise<(InstanceRecord | null)[]> {
-    await this.#refresh()
+    if (this.#isStale) await this.#refresh()
     return ids.map((id) => this.#records.get(id) ?? null)
   }
 
@@ -108,6 +108,10 @@ export class AccountRows {
     } finally {
       for (const [index, record] of records.entries()) record.setLoaded(name, blocks[index])
     }
+  }
+
+  get #isStale(): boolean {
+    return this.#knownChanges < this.#changes
   }
 
   /** Reads what has changed before this moment. One reading at a time, so that none puts older rows over newer ones. */

@@ -98,7 +98,7 @@ async function write(call: Call, viewer: Viewer, asked: readonly Asked[]): Promi
     const account = readModel.account(tenantOf(viewer))
     if (!account) return null
     const records = await visibleInstances(account, viewer, filter)
-    await account.load(records, selection.blocks)
+    if (selection.blocks.length > 0) await account.load(records, selection.blocks)
     const items = records.map((record) => selection.write(record, statusOf))
     fields.push(root.before + (root.name === 'instances' ? jsonList(items) : (items[0] ?? 'null')))
   }

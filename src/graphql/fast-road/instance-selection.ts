@@ -1,12 +1,12 @@
 import { type FieldNode, type GraphQLObjectType, isObjectType } from 'graphql'
 import type { ConnectionStatus } from '../../connection/state.ts'
-import type { Bytes } from '../../http/bytes.ts'
+import { type Bytes, compact } from '../../http/bytes.ts'
 import type { Instance } from '../../instance/queries.ts'
 import { defaultWebhookOf } from '../../integration/queries.ts'
 import type { BlockName, Blocks } from '../../read-model/blocks.ts'
 import type { InstanceRecord } from '../../read-model/instance-record.ts'
 import type { Written } from './plan.ts'
-import { fieldWriter, NotPlain, oneByte, subfieldsOf, valueWriter, type Write } from './writers.ts'
+import { fieldWriter, NotPlain, subfieldsOf, valueWriter, type Write } from './writers.ts'
 
 /** Fields that are columns of the instance itself. */
 const OWN_FIELDS = new Set(['__typename', 'id', 'name', 'createdAt', 'updatedAt'])
@@ -41,7 +41,7 @@ export class InstanceSelection {
     const blocks = new Set<BlockName>()
     let prefix = '{'
     for (const [key, fieldNodes] of subfieldsOf(written, type, nodes)) {
-      this.#addText(`${prefix}${JSON.stringify(oneByte(key))}:`)
+      this.#addText(`${prefix}${JSON.stringify(compact(key))}:`)
       prefix = ','
       const name = fieldNodes[0]?.name.value ?? ''
       const blockField = Object.hasOwn(BLOCK_FIELDS, name) ? BLOCK_FIELDS[name] : undefined

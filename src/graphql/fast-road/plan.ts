@@ -13,12 +13,13 @@ import {
 import { collectFields } from 'graphql/execution/collectFields.js'
 import { getArgumentValues } from 'graphql/execution/values.js'
 import { LRUCache } from 'lru-cache'
+import { compact } from '../../http/bytes.ts'
 import type { NameFilter } from '../../instance/filter.ts'
 import { filterOfNames } from '../../instance/names.ts'
 import type { Viewer } from '../../viewer/viewer.ts'
 import { fragmentsOf } from '../root-fields.ts'
 import { InstanceSelection } from './instance-selection.ts'
-import { NotPlain, oneByte, orNull } from './writers.ts'
+import { NotPlain, orNull } from './writers.ts'
 
 /** Selections of one document, which differ in what its @skip and @include say. */
 const MAX_VARIANTS = 16
@@ -109,7 +110,7 @@ export class Plan {
 function rootOf(written: Written, key: string, nodes: readonly FieldNode[]): Root {
   const [node] = nodes
   const name = node?.name.value
-  const before = `${JSON.stringify(oneByte(key))}:`
+  const before = `${JSON.stringify(compact(key))}:`
   if (name === '__typename') return { before, name }
   if (!node || (name !== 'instances' && name !== 'instance')) throw new NotPlain()
   return { before, name, argumentsOf: argumentsOf(written, node), selection: new InstanceSelection(written, nodes) }

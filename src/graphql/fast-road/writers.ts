@@ -9,6 +9,7 @@ import {
   isObjectType,
 } from 'graphql'
 import { collectSubfields } from 'graphql/execution/collectFields.js'
+import { compact } from '../../http/bytes.ts'
 import type { Written } from './plan.ts'
 
 /** A selection, or a value, that only the general road can answer. */
@@ -38,16 +39,10 @@ const NOTHING: never = new Proxy(
   },
 ) as never
 
-/**
- * A name, which is ASCII, with one byte a character: a document with other characters in it has two everywhere, and so
- * would every answer that repeats a name of it.
- */
-export const oneByte = (name: string): string => Buffer.from(name, 'latin1').toString('latin1')
-
 /** Writes an object's fields from its row, by the schema's own resolvers. */
 function objectWriter(written: Written, type: GraphQLObjectType, fields: Fields): Write {
   const parts = [...fields].map(([key, nodes], index) => ({
-    before: `${index === 0 ? '' : ','}${JSON.stringify(oneByte(key))}:`,
+    before: `${index === 0 ? '' : ','}${JSON.stringify(compact(key))}:`,
     write: fieldWriter(written, type, nodes),
   }))
   return (row) => {
