@@ -1,6 +1,7 @@
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { auditServer } from 'graphql-http'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type SeededAccount, seed } from './seed.ts'
 import { startGatewayForTest, startTestGateway, type TestGateway } from './testkit.ts'
 
@@ -185,6 +186,21 @@ describe('GraphQL over HTTP', () => {
   test('understands a target with scheme and host, as a proxy sends it', async () => {
     const answer = await raw('GET http://x/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
     expect(answer).toMatch(/^HTTP\/1.1 200 /)
+  })
+
+  test('answers one request after the other that offers another protocol, and leaves nothing on the connection', async () => {
+    const warnings: Error[] = []
+    const note = (warning: Error) => void warnings.push(warning)
+    process.on('warning', note)
+    onTestFinished(() => void process.off('warning', note))
+    const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1').setEncoding('utf8')
+    onTestFinished(() => void socket.destroy())
+    for (let count = 0; count < 15; count++) {
+      socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n')
+      const [answer] = await once(socket, 'data')
+      expect(answer).toMatch(/^HTTP\/1.1 200 /)
+    }
+    expect(warnings).toEqual([])
   })
 
   test('limits introspection without a token by address', async () => {

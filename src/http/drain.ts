@@ -1,16 +1,18 @@
-import type { Server } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 
 /** Connections on which nothing was asked yet: Node counts them as busy, and would wait for them. */
 function trackSilentConnections(server: Server): ReadonlySet<Socket> {
   const silent = new Set<Socket>()
-  // One for all: a closure would stay with each connection.
   function forget(this: Socket): void {
     silent.delete(this)
   }
+  const hear = ({ socket }: IncomingMessage) => {
+    if (silent.delete(socket)) socket.off('close', forget)
+  }
   server.on('connection', (socket) => silent.add(socket.on('close', forget)))
-  server.on('request', ({ socket }) => silent.delete(socket))
-  server.on('upgrade', ({ socket }) => silent.delete(socket))
+  server.on('request', hear)
+  server.on('upgrade', hear)
   return silent
 }
 
