@@ -291,25 +291,45 @@ describe('an operation', () => {
   })
 })
 
-test('an upgrade whose token is looked up while the gateway starts to stop is closed as a WebSocket', async () => {
-  const stopping = await startGatewayForTest()
-  const { services } = stopping
+/** A gateway of the test's own whose lookups of tokens are answered when they may `proceed`. */
+async function startHesitating() {
+  const hesitating = await startGatewayForTest()
+  const { services } = hesitating
   const { token } = await seed(services.db).account('late')
   const lookUp = services.lookUpToken
   let proceed = () => {}
   const gate = new Promise<void>((resolve) => (proceed = resolve))
-  const spy = vi.spyOn(services, 'lookUpToken').mockImplementation(async (sent) => {
+  const asked = vi.spyOn(services, 'lookUpToken').mockImplementation(async (sent) => {
     const found = await lookUp(sent)
     await gate
     return found
   })
-  const peer = open({ headers: { token } }, stopping)
-  const closed = peer.closed()
-  await vi.waitFor(() => expect(spy).toHaveBeenCalled())
-  const stopped = stopping.close()
+  return { hesitating, services, token, asked, proceed }
+}
+
+test('an upgrade whose token is looked up while the gateway starts to stop is closed as a WebSocket', async () => {
+  const { hesitating, token, asked, proceed } = await startHesitating()
+  const closed = open({ headers: { token } }, hesitating).closed()
+  await vi.waitFor(() => expect(asked).toHaveBeenCalled())
+  const stopped = hesitating.close()
   proceed()
   expect(await closed).toEqual([1012, 'Service restart'])
   await stopped
+})
+
+test('a connection that has closed while its token was looked up is not watched', async () => {
+  const { hesitating, services, token, asked, proceed } = await startHesitating()
+  const held = vi.spyOn(services.tokenWatch, 'hold')
+  const { socket, send } = open({}, hesitating)
+  await once(socket, 'open')
+  send({ type: 'connection_init', payload: { token } })
+  await vi.waitFor(() => expect(asked).toHaveBeenCalled())
+  socket.terminate()
+  await expect.poll(() => hesitating.log.some(({ msg }) => msg === 'websocket')).toBe(true)
+  proceed()
+  await Promise.all(asked.mock.results.map(({ value }) => value))
+  await new Promise(setImmediate)
+  expect(held).not.toHaveBeenCalled()
 })
 
 describe('what is no WebSocket', () => {

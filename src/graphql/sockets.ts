@@ -41,6 +41,8 @@ export function createSockets(services: Services, operations: Operations): Socke
 
   /** The connection lives as long as its token. */
   const hold = (peer: Peer, token: LiveToken) => {
+    // It may have closed while the token was looked up, and nothing would release it any more.
+    if (!peer.isOpen) return
     peer.token = token
     tokenWatch.hold(token.id, peer)
   }
