@@ -39,7 +39,7 @@ function look(data: Buffer): void {
   const now = stampNow()
   for (let at = data.indexOf(STAMP); at !== -1; at = data.indexOf(STAMP, at + STAMP.length)) {
     const stamp = Number.parseInt(data.toString('latin1', at + STAMP.length, at + STAMP.length + 16), 10)
-    // What was told to the readers before these is how they find it.
+    // Older than this process: what bursts for the readers before it have left, told as a snapshot.
     if (stamp < startedAt) snapshots++
     else {
       firstStamp = Math.min(firstStamp, stamp)

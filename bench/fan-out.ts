@@ -43,6 +43,7 @@ function startTool(core: 0 | 1, script: string, args: readonly string[], environ
     env: { PATH, HOME, ...environment },
     stdio: ['pipe', 'pipe', 'inherit'],
   })
+  const exited = once(child, 'exit')
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]()
   return {
     order: (line: string) => void child.stdin?.write(`${line}\n`),
@@ -52,12 +53,13 @@ function startTool(core: 0 | 1, script: string, args: readonly string[], environ
       return value
     },
     stop: async () => {
-      const exited = once(child, 'exit')
       child.kill('SIGKILL')
       await exited
     },
   }
 }
+
+type Tool = ReturnType<typeof startTool>
 
 async function measureOne(
   { environment, followed }: { environment: Record<string, string>; followed: BenchData['followed'] },
@@ -65,29 +67,31 @@ async function measureOne(
 ): Promise<FanOut> {
   const serverArgs = server === 'gateway' ? ['gateway', followed.accountId] : ['plain', String(INSTANCES)]
   const served = startTool(SERVER_CORE, 'fan-out-server.js', serverArgs, environment)
-  const port = /\d+$/.exec(await served.next())?.[0] ?? ''
+  const started = [served]
   const weigh = async (): Promise<Weight> => {
     await setTimeout(SETTLING_MS)
     served.order('weigh')
     return JSON.parse(await served.next())
   }
-  const open = async (count: number) => {
-    const args = [transport, port, count, INSTANCES, events, ...followed.tokens].map(String)
-    const clients = startTool(CLIENT_CORE, 'fan-out-clients.js', args)
-    await clients.next()
-    return clients
-  }
-  const burst = async (clients: ReturnType<typeof startTool>): Promise<Burst> => {
+  const burst = async (clients: Tool): Promise<Burst> => {
     await setTimeout(BETWEEN_BURSTS_MS)
     served.order(`burst ${events}`)
     return JSON.parse(await clients.next())
   }
-  const first = await open(FIRST_READERS)
-  await burst(first)
-  await first.stop()
-  const before = await weigh()
-  const clients = await open(readers)
   try {
+    const port = /\d+$/.exec(await served.next())?.[0] ?? ''
+    const open = async (count: number): Promise<Tool> => {
+      const args = [transport, port, count, INSTANCES, events, ...followed.tokens].map(String)
+      const clients = startTool(CLIENT_CORE, 'fan-out-clients.js', args)
+      started.push(clients)
+      await clients.next()
+      return clients
+    }
+    const first = await open(FIRST_READERS)
+    await burst(first)
+    await first.stop()
+    const before = await weigh()
+    const clients = await open(readers)
     const bursts: Burst[] = []
     for (let round = 0; round < BURSTS; round++) bursts.push(await burst(clients))
     const idle = await weigh()
@@ -104,8 +108,7 @@ async function measureOne(
       heapBytes: (idle.heapUsed - before.heapUsed) / readers,
     }
   } finally {
-    await clients.stop()
-    await served.stop()
+    for (const tool of started) await tool.stop()
   }
 }
 

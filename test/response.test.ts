@@ -47,7 +47,6 @@ test('headers that Node refuses are kept for the answer that follows', async () 
   const { status, headers } = await answerOf((response) => {
     response.setHeader('Vary', 'token')
     expect(() => response.writeHead(200, { Link: 'a\nb' })).toThrow(/Invalid character/)
-    response.removeHeader('Link')
     response.writeHead(500)
   })
   expect(status).toBe(500)

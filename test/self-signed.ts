@@ -22,6 +22,7 @@ const time = (ms: number): Buffer =>
 
 /** A key and a certificate for "localhost" and 127.0.0.1, signed by itself, good for a day. Both are PEM. */
 export function createSelfSigned(): { key: string; cert: string } {
+  // Encoded while it is made, as in fake-whatsapp/curve.ts.
   const { privateKey, publicKey } = generateKeyPairSync('ec', {
     namedCurve: 'P-256',
     publicKeyEncoding: { type: 'spki', format: 'der' },

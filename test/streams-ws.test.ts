@@ -397,7 +397,7 @@ describe('a client that does not read', () => {
     await once(server, 'listening')
     const open = new KeepAlive<Peer>(50)
     server.on('connection', (socket, request) => {
-      const peer = new Peer(socket, request.socket, { client: request, requestId: '', sentToken: null }, silentLogger)
+      const peer = new Peer(socket, request.socket, { client: { address: '' }, requestId: '', sentToken: null }, silentLogger)
       open.add(peer)
       peer.onClose(() => open.delete(peer))
     })

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { type Client, clientAddressOf } from '../http/client-address.ts'
+import type { Client } from '../http/client-address.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
 import { type Budget, type Charge, rateLimited, resetTimeOf } from '../rate-limit.ts'
 import type { Services } from '../services.ts'
@@ -72,7 +72,7 @@ export class Call {
    * @throws GatewayError RATE_LIMITED
    */
   async chargeAnonymous(requests: number): Promise<void> {
-    this.#charge = await this.services.limiter.chargeAnonymous(this.#clientAddress, requests)
+    this.#charge = await this.services.limiter.chargeAnonymous(this.client.address, requests)
     granted(this.#charge)
   }
 
@@ -81,11 +81,7 @@ export class Call {
    * @throws GatewayError RATE_LIMITED
    */
   async chargeFailedGuess(): Promise<void> {
-    granted(await this.services.limiter.chargeFailure(this.#clientAddress))
-  }
-
-  get #clientAddress(): string {
-    return clientAddressOf(this.client, this.services.config.trustProxy)
+    granted(await this.services.limiter.chargeFailure(this.client.address))
   }
 
   forbidStoring(): void {

@@ -3,6 +3,7 @@ import type { ExecutionResult } from 'graphql'
 import { badRequest } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
 import { readJsonBody } from '../http/body.ts'
+import { RequestClient } from '../http/client-address.ts'
 import { replyBytes, replyEmpty, replyJson, replyText } from '../http/reply.ts'
 import type { Services } from '../services.ts'
 import { tokenOf } from '../viewer/authenticate.ts'
@@ -44,8 +45,9 @@ export function createGraphQLHandler(services: Services, operations: Operations)
       return replyBytes(response, 200, await graphiqlPage())
     }
     try {
-      const token = await identify(services, request, tokenOf(request))
-      const call = new Call(services, { client: request, requestId, token }, new HttpAnswer(response))
+      const client = new RequestClient(request, config.trustProxy)
+      const token = await identify(services, client, tokenOf(request))
+      const call = new Call(services, { client, requestId, token }, new HttpAnswer(response))
       try {
         const params = await prepare(request, response, query)
         if (await operations.fastRoad.answer(call, params, response)) return

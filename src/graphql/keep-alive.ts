@@ -2,7 +2,7 @@ const PING_MS = 12_000
 /** Groups that are pinged one after the other, so that many streams are not written to in the same moment. */
 const GROUPS = 12
 
-/** Pings all that is open, each once in `pingMs`, by one timer that runs while there is any. */
+/** All that is open. Each is pinged once in `pingMs`, by one timer that runs while there is any. */
 export class KeepAlive<Open extends { ping(): void }> {
   readonly #pingMs: number
   readonly #groups = Array.from({ length: GROUPS }, () => new Set<Open>())

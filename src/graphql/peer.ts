@@ -51,9 +51,10 @@ export class Peer implements ProtocolSocket {
     this.#logger = logger
     this.client = client
     this.requestId = compact(requestId)
-    this.sentToken = sentToken
+    // What was cut out of a longer text keeps all of it.
+    this.sentToken = sentToken && compact(sentToken)
     // Breaches of the protocol; the connection closes by itself.
-    socket.on('error', (error) => logger.debug({ requestId, err: error }, 'a websocket broke'))
+    socket.on('error', (error) => logger.debug({ requestId: this.requestId, err: error }, 'a websocket broke'))
     socket.on('ping', (data) => void this.#queue((done) => socket.pong(data, false, done)))
     socket.on('pong', () => {
       this.#hasAnswered = true
@@ -114,12 +115,13 @@ export class Peer implements ProtocolSocket {
 
   /** Closes with a code; a client that does not answer in time is cut off. */
   close(code?: number, reason?: string): void {
+    if (!this.isOpen) return
     this.#socket.close(code, reason)
     const cutOff = setTimeout(() => this.#socket.terminate(), CLOSE_MS)
     this.#socket.once('close', () => clearTimeout(cutOff))
   }
 
-  /** Closes for a reason: for good when its token does not count, for a while otherwise. */
+  /** Closes for a reason: to come back when something is away, for good otherwise. */
   end({ code, message }: GatewayError): void {
     if (code === 'SERVICE_UNAVAILABLE') return this.close(TRY_AGAIN_LATER, message)
     this.close(code === 'INTERNAL_SERVER_ERROR' ? CloseCode.InternalServerError : CloseCode.Unauthorized, message)

@@ -58,14 +58,14 @@ export function createSocketProtocol(
       const operation = await operations.prepare(call, params)
       if (!isPrepared(operation)) return toWire(operation).result.errors ?? []
       const { schema, document, operationName } = operation
-      return { schema, document, operationName, contextValue: new Errand(peer, id, operation) }
+      return { schema, document, operationName, contextValue: new TakenOnce({ peer, id, operation }) }
     } catch (failure) {
       return [presentFailure(failure, requestId, logger)]
     }
   }
 
   const perform = async ({ contextValue }: ExecutionArgs): Promise<ExecutionResult> => {
-    const { peer, id, operation } = (contextValue as Errand).take()
+    const { peer, id, operation } = (contextValue as TakenOnce).take()
     const { call } = operation.contextValue
     const outcome = await operations.perform(operation)
     // Iterated over, and seen to be no result.
@@ -84,17 +84,20 @@ export function createSocketProtocol(
   })
 }
 
-type Errands = { peer: Peer; id: string; operation: PreparedOperation }
+type Errand = { peer: Peer; id: string; operation: PreparedOperation }
 
-/** An operation on its way through the protocol, which keeps what it is given as long as a stream lives. */
-class Errand {
-  #errand: Errands | null
+/**
+ * Given to the protocol in place of an operation: it keeps what it is given as long as the stream lives, so the operation
+ * is taken out.
+ */
+class TakenOnce {
+  #errand: Errand | null
 
-  constructor(peer: Peer, id: string, operation: PreparedOperation) {
-    this.#errand = { peer, id, operation }
+  constructor(errand: Errand) {
+    this.#errand = errand
   }
 
-  take(): Errands {
+  take(): Errand {
     const errand = this.#errand
     if (!errand) throw new Error('An operation is performed once')
     this.#errand = null
@@ -162,6 +165,7 @@ class SocketEvents implements Sink, Writer, AsyncIterableIterator<never> {
   }
 
   end(reason: GatewayError | null): void {
+    // A promise that rejects is passed on as such, so that one function is kept and not two.
     this.#over?.(reason ? Promise.reject(reason) : OVER)
   }
 }

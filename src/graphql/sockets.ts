@@ -4,7 +4,7 @@ import { GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from 'graphql-ws'
 import { WebSocketServer } from 'ws'
 import { badRequest, type GatewayError, serviceUnavailable } from '../errors.ts'
 import { presentFailure } from '../failure.ts'
-import { clientOf } from '../http/client-address.ts'
+import { type Client, clientAddressOf } from '../http/client-address.ts'
 import { replyRaw } from '../http/raw-reply.ts'
 import type { Services } from '../services.ts'
 import type { LiveToken } from '../token/queries.ts'
@@ -63,7 +63,7 @@ export function createSockets(services: Services, operations: Operations): Socke
   })
 
   /** @throws GatewayError when the connection is refused before it is opened */
-  const identifyUpgrade = async (request: IncomingMessage, query: string) => {
+  const identifyUpgrade = async (request: IncomingMessage, client: Client, query: string) => {
     const { origin } = request.headers
     if (isStopping) throw serviceUnavailable()
     // The browser tells which page asks, and sends no preflight for a WebSocket.
@@ -72,14 +72,13 @@ export function createSockets(services: Services, operations: Operations): Socke
       throw badRequest(`The subprotocol has to be ${GRAPHQL_TRANSPORT_WS_PROTOCOL}`)
     }
     const sentToken = tokenOf(request) ?? readToken(new URLSearchParams(query).get('token') ?? '')
-    return { sentToken, token: await identify(services, request, sentToken) }
+    return { sentToken, token: await identify(services, client, sentToken) }
   }
 
   const welcome = (peer: Peer, token: LiveToken | null) => {
     const startedAt = performance.now()
     // Its token was looked up meanwhile.
     if (isStopping) return peer.close(SERVICE_RESTART, 'Service restart')
-    peers.add(peer)
     const closed = protocol.opened(peer, { peer })
     peer.onClose((code, reason) => {
       peers.delete(peer)
@@ -88,6 +87,7 @@ export function createSockets(services: Services, operations: Operations): Socke
       const ms = Math.round(performance.now() - startedAt)
       logger.info({ requestId: peer.requestId, path: '/graphql', code, ms }, 'websocket')
     })
+    peers.add(peer)
     if (token) hold(peer, token)
   }
 
@@ -95,10 +95,11 @@ export function createSockets(services: Services, operations: Operations): Socke
     upgrade: (request, socket, head, { query, requestId }) => {
       // Node listens no longer, and an error that nobody listens to would end the process.
       socket.on('error', destroy)
-      identifyUpgrade(request, query)
+      const client = { address: clientAddressOf(request, config.trustProxy) }
+      identifyUpgrade(request, client, query)
         .then(({ sentToken, token }) =>
           server.handleUpgrade(request, socket, head, (opened) => {
-            const peer = new Peer(opened, socket, { client: clientOf(request), requestId, sentToken }, logger)
+            const peer = new Peer(opened, socket, { client, requestId, sentToken }, logger)
             try {
               welcome(peer, token)
             } catch (failure) {

@@ -1,21 +1,29 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
+import type { IncomingMessage } from 'node:http'
 import ipaddr from 'ipaddr.js'
 
-/** What tells the address of a client: a request, or what is kept of one. */
-export type Client = { headers: IncomingHttpHeaders; socket: Pick<Socket, 'remoteAddress'> }
+/** Who a request is from, as far as limits go. */
+export type Client = { readonly address: string }
 
-/** The client of a request, without the rest of it. */
-export const clientOf = ({ headers, socket }: IncomingMessage): Client => ({
-  headers: { 'x-forwarded-for': headers['x-forwarded-for'] },
-  socket,
-})
+/** The client of a request, whose address is worked out when it is asked for: most requests need none. */
+export class RequestClient implements Client {
+  readonly #request: IncomingMessage
+  readonly #trustedHops: number
+
+  constructor(request: IncomingMessage, trustedHops: number) {
+    this.#request = request
+    this.#trustedHops = trustedHops
+  }
+
+  get address(): string {
+    return clientAddressOf(this.#request, this.#trustedHops)
+  }
+}
 
 /**
  * The address of the client, for limiting failed authentications: behind `trustedHops` proxies the one that the
  * outermost trusted proxy saw. An IPv6 client counts by its /64, which is what one subscriber is given.
  */
-export function clientAddressOf({ headers, socket }: Client, trustedHops: number): string {
+export function clientAddressOf({ headers, socket }: IncomingMessage, trustedHops: number): string {
   const forwarded = String(headers['x-forwarded-for'] ?? '')
     .split(',')
     .map((hop) => hop.trim())

@@ -4,13 +4,17 @@ import type { Socket } from 'node:net'
 /** Connections on which nothing was asked yet: Node counts them as busy, and would wait for them. */
 function trackSilentConnections(server: Server): ReadonlySet<Socket> {
   const silent = new Set<Socket>()
+  // One for all connections: a closure would stay with each.
   function forget(this: Socket): void {
     silent.delete(this)
   }
   const hear = ({ socket }: IncomingMessage) => {
     if (silent.delete(socket)) socket.off('close', forget)
   }
-  server.on('connection', (socket) => silent.add(socket.on('close', forget)))
+  server.on('connection', (socket) => {
+    silent.add(socket)
+    socket.on('close', forget)
+  })
   server.on('request', hear)
   server.on('upgrade', hear)
   return silent

@@ -3,8 +3,8 @@ import { type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders
 type Value = number | string | readonly string[]
 
 /**
- * Hands its headers to Node all at once: set one by one they cost a fifth of a small answer, and stay with a stream. What
- * was set here can be asked for and taken back until then.
+ * Hands its headers to Node all at once: set one by one they cost a fifth of a small answer, and stay with a stream. Until
+ * then they can be set, asked for and taken back one by one; Node's methods for all or many of them know none.
  */
 export class GatewayResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   /** A name, its value, the next name: the form in which Node reads them fastest. */
@@ -34,11 +34,13 @@ export class GatewayResponse<Request extends IncomingMessage = IncomingMessage> 
   override writeHead(status: number, headers?: OutgoingHttpHeaders): this
   override writeHead(status: number, first?: string | OutgoingHttpHeaders, second?: OutgoingHttpHeaders): this {
     const [message, headers] = typeof first === 'string' ? [first, second] : [undefined, first]
+    const kept = [...this.#headers]
     for (const name in headers) this.setHeader(name, headers[name] as Value)
     const all = this.#headers as OutgoingHttpHeader[]
+    // For the answer that follows when Node refuses one of them.
+    this.#headers = kept
     if (message === undefined) super.writeHead(status, all)
     else super.writeHead(status, message, all)
-    // Kept until now for the answer that follows when Node refuses one of them.
     this.#headers = []
     return this
   }

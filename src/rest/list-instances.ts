@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ConnectionStatus } from '../connection/state.ts'
 import { badUserInput, instanceNotFound } from '../errors.ts'
+import { RequestClient } from '../http/client-address.ts'
 import { setRateLimitHeaders } from '../http/headers.ts'
 import type { Bytes } from '../http/bytes.ts'
 import { JSON_TYPE, replyBytes, replyEmpty } from '../http/reply.ts'
@@ -28,8 +29,9 @@ export async function listInstances(
   response: ServerResponse,
   query: string,
 ): Promise<void> {
-  const token = await identify(services, request, tokenOf(request))
-  if (!token) throw await refuse(services, request)
+  const client = new RequestClient(request, services.config.trustProxy)
+  const token = await identify(services, client, tokenOf(request))
+  if (!token) throw await refuse(services, client)
   const { viewer } = token
   const principal = principalOf(viewer)
 

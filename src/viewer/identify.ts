@@ -1,5 +1,5 @@
 import { type GatewayError, unauthenticated } from '../errors.ts'
-import { type Client, clientAddressOf } from '../http/client-address.ts'
+import type { Client } from '../http/client-address.ts'
 import { rateLimited } from '../rate-limit.ts'
 import type { Services } from '../services.ts'
 import type { LiveToken } from '../token/queries.ts'
@@ -16,7 +16,7 @@ export async function identify(services: Services, client: Client, sent: SentTok
 }
 
 /** What is told without a valid token: 401, or 429 once its address has guessed too often. */
-export async function refuse({ limiter, config }: Services, client: Client): Promise<GatewayError> {
-  const charge = await limiter.chargeFailure(clientAddressOf(client, config.trustProxy))
+export async function refuse({ limiter }: Services, client: Client): Promise<GatewayError> {
+  const charge = await limiter.chargeFailure(client.address)
   return charge.granted ? unauthenticated() : rateLimited(charge)
 }
