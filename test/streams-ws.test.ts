@@ -70,6 +70,9 @@ async function openCrowd(instances: number) {
   return opened
 }
 
+const upgradeRequest = (token: string) =>
+  `GET /graphql?token=${token} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: ${PROTOCOL}\r\n\r\n`
+
 /** The HTTP answer to an upgrade that is refused, or 101. */
 const upgradeStatus = async ({ headers = {}, query = '', protocol = PROTOCOL, path = '/graphql' }: Opening) => {
   const { hostname, port } = new URL(gateway.url)
@@ -215,6 +218,29 @@ describe('failed authentications', () => {
     expect(closes).toContainEqual([4401, 'Rate limit exceeded. Try again later.'])
     expect((await fresh.get('/api/instance/list', 'unknown')).status).toBe(429)
   })
+
+  test('count by the address that a trusted proxy saw', async () => {
+    const fresh = await startGatewayForTest({ trustProxy: 1 })
+    const guess = async (address: string) => {
+      const peer = open({ headers: { 'x-forwarded-for': address } }, fresh)
+      await once(peer.socket, 'open')
+      peer.send({ type: 'connection_init', payload: { token: 'unknown' } })
+      const [, reason] = await peer.closed()
+      return reason
+    }
+    await Promise.all(Array.from({ length: 60 }, () => guess('192.0.2.1')))
+    expect(await guess('192.0.2.1')).toMatch(/^Rate limit exceeded/)
+    expect(await guess('192.0.2.2')).toBe('Invalid token')
+  })
+})
+
+test('a connection is asked to come back when its token cannot be looked up', async () => {
+  const away = await startGatewayForTest()
+  vi.spyOn(away.services, 'lookUpToken').mockRejectedValue(Object.assign(new Error('away'), { code: 'ECONNREFUSED' }))
+  const { socket, send, closed } = open({}, away)
+  await once(socket, 'open')
+  send({ type: 'connection_init', payload: { token: shop.token } })
+  expect(await closed()).toEqual([1013, 'Service unavailable'])
 })
 
 describe('an operation', () => {
@@ -250,6 +276,36 @@ describe('an operation', () => {
       extensions: { code: 'RATE_LIMITED', limit: LIMIT, remaining: 0, retryAfter: expect.any(Number) },
     })
     expect(payload.extensions).toMatchObject({ remaining: 0, retryAfter: payload.errors[0].extensions.retryAfter })
+  })
+
+  test('tells the state of the minute with its first event, and not again', async () => {
+    const { account, peer } = await start()
+    await account.instance('support')
+    peer.send(subscribe('1', CONNECTIONS))
+    const events = () => peer.messages.filter(({ id }) => id === '1')
+    await vi.waitFor(() => expect(events()).toHaveLength(2))
+    expect(events().map(({ payload }) => Object.keys(payload))).toEqual([['data', 'extensions'], ['data']])
+  })
+
+  test('may be one of any number on a connection, one after the other', async () => {
+    const { send, told } = await enter()
+    for (let id = 1; id <= 120; id++) {
+      send(subscribe(String(id), '{ viewer { kind } }'))
+      const answer = await told((message) => message.id === String(id))
+      expect(answer.type).toBe('next')
+      await told((message) => message.id === String(id) && message.type === 'complete')
+    }
+  })
+
+  test('whose event fails is told so', async () => {
+    const { limited, peer } = await start()
+    vi.spyOn(limited.services.sessions, 'isDelayed').mockImplementation(() => {
+      throw new Error('broken')
+    })
+    peer.send(subscribe('1', CONNECTIONS))
+    const { type, payload } = await peer.told(({ id }) => id === '1')
+    expect(type).toBe('error')
+    expect(payload).toMatchObject([{ message: 'Internal server error' }])
   })
 
   test('that is one too many is counted as one request', async () => {
@@ -317,6 +373,37 @@ test('an upgrade whose token is looked up while the gateway starts to stop is cl
   await stopped
 })
 
+test('a stop closes all connections, those without a token, too', async () => {
+  const stopping = await startGatewayForTest()
+  const { token } = await seed(stopping.services.db).account('many')
+  const openings = Array.from({ length: 13 }, (_, index) => (index % 2 === 0 ? { headers: { token } } : {}))
+  const peers = openings.map((opening) => open(opening, stopping))
+  await Promise.all(peers.map(({ socket }) => once(socket, 'open')))
+  const closes = Promise.all(peers.map(({ closed }) => closed()))
+  await stopping.close()
+  expect(await closes).toEqual(openings.map(() => [1012, 'Service restart']))
+})
+
+test('a connection that has closed is not pinged', async () => {
+  const forgotten = vi.spyOn(KeepAlive.prototype, 'delete')
+  const { socket } = await enter()
+  socket.close()
+  await vi.waitFor(() => expect(forgotten).toHaveReturned())
+  forgotten.mockRestore()
+})
+
+test('a client that breaks off while its token is looked up harms nobody', async () => {
+  const { hesitating, token, asked, proceed } = await startHesitating()
+  const { hostname, port } = new URL(hesitating.url)
+  const socket = connect(Number(port), hostname)
+  socket.write(upgradeRequest(token))
+  await vi.waitFor(() => expect(asked).toHaveBeenCalled())
+  socket.resetAndDestroy()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  proceed()
+  expect((await hesitating.get('/health/live')).status).toBe(200)
+})
+
 test('a connection that has closed while its token was looked up is not watched', async () => {
   const { hesitating, services, token, asked, proceed } = await startHesitating()
   const held = vi.spyOn(services.tokenWatch, 'hold')
@@ -355,9 +442,7 @@ describe('what is no WebSocket', () => {
     const { hostname, port } = new URL(gateway.url)
     for (let index = 0; index < 20; index++) {
       const socket = connect(Number(port), hostname)
-      socket.write(
-        `GET /graphql?token=${shop.token} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: ${PROTOCOL}\r\n\r\n`,
-      )
+      socket.write(upgradeRequest(shop.token))
       await new Promise((resolve) => setTimeout(resolve, index % 3))
       socket.resetAndDestroy()
     }
@@ -397,7 +482,12 @@ describe('a client that does not read', () => {
     await once(server, 'listening')
     const open = new KeepAlive<Peer>(50)
     server.on('connection', (socket, request) => {
-      const peer = new Peer(socket, request.socket, { client: { address: '' }, requestId: '', sentToken: null }, silentLogger)
+      const peer = new Peer(
+        socket,
+        request.socket,
+        { client: { address: '' }, requestId: '', sentToken: null },
+        silentLogger,
+      )
       open.add(peer)
       peer.onClose(() => open.delete(peer))
     })
