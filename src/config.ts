@@ -32,8 +32,12 @@ const isHostAndPort = (text: string): boolean =>
 const DatabaseUrl = z
   .string()
   .refine(
-    (value) => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value),
+    (value) => /^postgres(ql)?:\/\//.test(value),
     'expected a PostgreSQL address beginning with postgres:// or postgresql://',
+  )
+  .refine(
+    (value) => !/^postgres(ql)?:\/\//.test(value) || URL.canParse(value),
+    'expected an address that can be read: a host after the @, and each / # ? @ : % of the password written as %2F %23 %3F %40 %3A %25',
   )
 const CorsOrigins = z
   .string()

@@ -12,6 +12,17 @@ import {
   startGatewayProcess,
 } from './child.ts'
 import { copyDataDir, copyDataDirForTest, createDataDirForTest, removeDataDir } from './data-dir.ts'
+import {
+  askingForPassword,
+  hangUp,
+  http,
+  mariadb,
+  type Refusal,
+  refusingLogin,
+  silence,
+  ssh,
+  startRefusingServer,
+} from './refusing-servers.ts'
 import { createTempDir, createTestDatabase, hasPostgres, TEST_KEY } from './testkit.ts'
 
 /** Where commands run, and the gateway that is to notice what they do. */
@@ -402,6 +413,46 @@ describe('a command line', () => {
       message: expect.stringMatching(
         `^The database ${name} of DATABASE_URL does not exist\\. Create it once: createdb .*${name}$`,
       ),
+    })
+  })
+
+  const PASSWORD = 'hunter2'
+
+  test.each<[string, Refusal, RegExp]>([
+    ['is MariaDB', mariadb, /^DATABASE_URL does not lead to PostgreSQL: .* 127\.0\.0\.1, port \d+, .*host and port$/],
+    ['speaks SSH', ssh, /^DATABASE_URL does not lead to PostgreSQL: .*host and port$/],
+    ['speaks HTTP', http, /^DATABASE_URL does not lead to PostgreSQL: .*host and port$/],
+    ['hangs up', hangUp, /^The database of DATABASE_URL cannot be reached: what is there ends the .* host and port/],
+    [
+      'is silent',
+      silence,
+      /^The database of DATABASE_URL cannot be reached: nothing answers in time\. .* host and port/,
+    ],
+    [
+      'refuses the password',
+      refusingLogin('28P01', 'password authentication failed for user "shop"'),
+      /^PostgreSQL refuses the user and the password of DATABASE_URL: it has no user shop, or .* Correct them/,
+    ],
+    [
+      'refuses the user',
+      refusingLogin('28000', 'role "shop" does not exist'),
+      /^PostgreSQL refuses the user of DATABASE_URL: role "shop" does not exist\. Write another one/,
+    ],
+  ])(
+    'whose DATABASE_URL leads to a server that %s is told what to do, without the password',
+    async (_what, refuse, message) => {
+      const DATABASE_URL = `postgres://shop:${PASSWORD}@127.0.0.1:${await startRefusingServer(refuse)}/shop`
+      const error = await failureIn(() => ({ DATA_DIR: createDataDirForTest(), DATABASE_URL }))('account', 'list')
+      expect(error).toEqual({ code: 'SERVICE_UNAVAILABLE', message: expect.stringMatching(message) })
+      expect(error.message).not.toContain(PASSWORD)
+    },
+  )
+
+  test('whose DATABASE_URL lacks a password that is asked for is told so', async () => {
+    const DATABASE_URL = `postgres://shop@127.0.0.1:${await startRefusingServer(askingForPassword)}/shop`
+    expect(await failureIn(() => ({ DATA_DIR: createDataDirForTest(), DATABASE_URL }))('account', 'list')).toEqual({
+      code: 'SERVICE_UNAVAILABLE',
+      message: expect.stringMatching(/^PostgreSQL asks for a password, and there is none in DATABASE_URL\. Write it/),
     })
   })
 

@@ -29,6 +29,14 @@ test('an empty environment is enough to try the gateway', () => {
   })
 })
 
+test('a PostgreSQL address that a character of the password breaks is told how to write it', () => {
+  const message = mistakesOf({ DATABASE_URL: 'postgres://u:SECRET/x@h/d', ENCRYPTION_KEY: TEST_KEY })
+  expect(message).toMatch(
+    / DATABASE_URL has a value that cannot be used: .* each \/ .* of the password written as %2F /,
+  )
+  expect(message).not.toContain('SECRET')
+})
+
 test('an empty variable counts as absent', () => {
   expect(readConfig('gateway', { PORT: '', DATABASE_URL: ' ', DEMO: '' })).toMatchObject({
     port: 4000,

@@ -27,6 +27,7 @@ import {
   modeOf,
   removeDataDir,
 } from './data-dir.ts'
+import { mariadb, type Refusal, refusingLogin, startRefusingServer } from './refusing-servers.ts'
 import { createTempDir, TEST_KEY } from './testkit.ts'
 
 const SAMPLES = ['sales', 'support', 'marketing', 'new-number']
@@ -196,6 +197,27 @@ describe('a start', () => {
       expect(await accountsIn(DATA_DIR)).toEqual([])
     },
   )
+
+  test.each<[string, Refusal, string]>([
+    ['is no PostgreSQL', mariadb, 'DATABASE_URL does not lead to PostgreSQL: '],
+    [
+      'refuses the password',
+      refusingLogin('28P01', 'no'),
+      'PostgreSQL refuses the user and the password of DATABASE_URL: ',
+    ],
+  ])('on a server that %s exits with 1 and one line, at once', async (_what, refuse, message) => {
+    const startedAt = performance.now()
+    const DATABASE_URL = `postgres://shop:hunter2@127.0.0.1:${await startRefusingServer(refuse)}/shop`
+    const { code, stdout, stderr } = await runGateway({
+      DATA_DIR: createDataDirForTest(),
+      DATABASE_URL,
+      ENCRYPTION_KEY: TEST_KEY,
+    })
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(new RegExp(`^Switchboard could not start: ${message}.*\n$`))
+    expect(stderr).not.toContain('hunter2')
+    expect(performance.now() - startedAt).toBeLessThan(PROMPT_MS)
+  })
 
   test('in a folder whose path is too long for a socket exits with 1 and says so', async () => {
     const DATA_DIR = join(createDataDirForTest(), 'long'.repeat(30))

@@ -1,5 +1,7 @@
+import { Socket } from 'node:net'
 import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
+import { NotPostgres } from '../src/db/postgres-socket.ts'
 import { inTransaction } from '../src/db/transaction.ts'
 import { isUnavailable } from '../src/db/unavailable.ts'
 import { seed } from './seed.ts'
@@ -12,6 +14,9 @@ describe('a failure', () => {
     'with %s means that the database is not there for us now',
     (code) => expect(isUnavailable(failure(code))).toBe(true),
   )
+  test('for another server at the address means the same', () => {
+    expect(isUnavailable(new NotPostgres(new Socket()))).toBe(true)
+  })
   test.each(['23505', '22P02', '42P01', '42501', 'XX000'])('with %s does not', (code) => {
     expect(isUnavailable(failure(code))).toBe(false)
   })

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs'
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { PGlite } from '@electric-sql/pglite'
 import { Kysely, type LogEvent, PostgresDialect, sql } from 'kysely'
@@ -11,8 +11,8 @@ import { lockDataDir } from './data-dir-lock.ts'
 import { migrateToLatest } from './migrate.ts'
 import { PgliteDialect } from './pglite-dialect.ts'
 import { PostgresChangeFeed } from './postgres-changes.ts'
+import { PostgresSocket } from './postgres-socket.ts'
 import type { DB } from './types.ts'
-import { isUnavailable } from './unavailable.ts'
 import { DatabaseUnreachable } from './unreachable.ts'
 
 const OLDEST_POSTGRES = 15
@@ -96,7 +96,9 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
     await refuseOldServer(db)
   } catch (error) {
     await Promise.all([db.destroy(), urgent.destroy()])
-    throw isUnavailable(error) ? new DatabaseUnreachable(databaseUrl, error) : error
+    // pg leaves one open whose login it has given up.
+    for (const socket of sockets) socket.destroy()
+    throw error instanceof ServerTooOld ? error : new DatabaseUnreachable(databaseUrl, error)
   }
   return {
     db,
@@ -131,11 +133,20 @@ async function migrateWithoutTimeouts(databaseUrl: string): Promise<string[]> {
 }
 
 function trackedSocket(sockets: Set<Socket>, silenceMs: number): Socket {
-  const socket = new Socket()
+  const socket = new PostgresSocket()
   // pg takes a connection back whose statement was never answered; one that stays silent is of no use.
   socket.setTimeout(silenceMs, () => socket.destroy())
   sockets.add(socket)
   return socket.once('close', () => sockets.delete(socket))
+}
+
+class ServerTooOld extends Error {
+  constructor(major: number) {
+    super(
+      `PostgreSQL ${major} is too old: use version ${OLDEST_POSTGRES} or newer, or unset DATABASE_URL to try the embedded database`,
+    )
+    this.name = 'ServerTooOld'
+  }
 }
 
 async function refuseOldServer(db: Kysely<DB>): Promise<void> {
@@ -143,11 +154,7 @@ async function refuseOldServer(db: Kysely<DB>): Promise<void> {
     db,
   )
   const major = Math.floor((rows[0]?.version ?? 0) / 10_000)
-  if (major < OLDEST_POSTGRES) {
-    throw new Error(
-      `PostgreSQL ${major} is too old: use version ${OLDEST_POSTGRES} or newer, or unset DATABASE_URL to try the embedded database`,
-    )
-  }
+  if (major < OLDEST_POSTGRES) throw new ServerTooOld(major)
 }
 
 /** PGlite reads bytea as a Uint8Array; pg, and so everything above, as a Buffer. */

@@ -1,3 +1,5 @@
+import { NotPostgres } from './postgres-socket.ts'
+
 /** SQLSTATE classes and codes that say "the server is away or will not serve now", as opposed to "this statement is wrong". */
 const AWAY = /^(08...|53...|57P0[1-5]|57014|58...|25006|25P03)$/
 /** The same, said to a new connection: the database takes none, or is not there (any more), or not for this user. */
@@ -21,6 +23,7 @@ export const isOvertaken = (error: unknown): boolean => error instanceof Error &
 /** Whether an error means that the database cannot be reached or does not answer: worth a retry, and nothing is known about the rows. */
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
+  if (error instanceof NotPostgres) return true
   if (error instanceof AggregateError && error.errors.some(isUnavailable)) return true
   const code = codeOf(error)
   if (code !== undefined) return [AWAY, REFUSED, OVERTAKEN, NO_CONNECTION].some((codes) => codes.test(code))
