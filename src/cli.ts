@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Config, ConfigError, readConfig } from './config.ts'
+import { DataDirUnusable } from './db/data-dir.ts'
 import { DataDirInUse } from './db/data-dir-lock.ts'
 import { openDatabase } from './db/database.ts'
 import { isUnavailable } from './db/unavailable.ts'
@@ -132,7 +133,8 @@ async function executeThere(config: Config, command: CommandRequest, tell: Tell)
   try {
     return await sendCommand(config, { ...command, keys: keyIdsIn(config) }, tell)
   } catch (error) {
-    if (['ENOENT', 'ECONNREFUSED', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
+    if (['ENOENT', 'ENOTDIR', 'ECONNREFUSED', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return null
     throw error
   }
 }
@@ -152,7 +154,8 @@ async function printStep(step: CommandStep, json: boolean): Promise<void> {
 
 function codeOf(error: unknown): ErrorCode {
   const isBadOption = error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
-  if (isBadOption || error instanceof UsageError || error instanceof ConfigError) return 'BAD_USER_INPUT'
+  const isMistaken = [UsageError, ConfigError, DataDirUnusable].some((mistake) => error instanceof mistake)
+  if (isBadOption || isMistaken) return 'BAD_USER_INPUT'
   if (error instanceof DataDirInUse) return 'CONFLICT'
   return error instanceof DatabaseUnreachable || isUnavailable(error) ? 'SERVICE_UNAVAILABLE' : 'INTERNAL_SERVER_ERROR'
 }

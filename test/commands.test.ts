@@ -11,7 +11,14 @@ import {
   startChildForTest,
   startGatewayProcess,
 } from './child.ts'
-import { copyDataDir, copyDataDirForTest, createDataDirForTest, removeDataDir } from './data-dir.ts'
+import {
+  copyDataDir,
+  copyDataDirForTest,
+  createDataDirForTest,
+  createUnusablePlaceForTest,
+  removeDataDir,
+  UNUSABLE_PLACES,
+} from './data-dir.ts'
 import {
   askingForPassword,
   hangUp,
@@ -570,6 +577,14 @@ describe('the embedded database', () => {
     const { token } = await successIn(() => ({ DATA_DIR }))('account', 'create', 'early')
     expect(token).toEqual(ACCOUNT_TOKEN)
     await gateway.prints(/is running/)
+  })
+
+  test.each(UNUSABLE_PLACES)('that is to be in %s is refused with the reason', async (place, reason) => {
+    const DATA_DIR = createUnusablePlaceForTest(place)
+    expect(await failureIn(() => ({ DATA_DIR }))('account', 'create', 'shop')).toEqual({
+      code: 'BAD_USER_INPUT',
+      message: expect.stringMatching(reason),
+    })
   })
 
   test('that a process holds which takes no commands is given up on, with what to do', async () => {

@@ -1,5 +1,5 @@
-import { cpSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { runCli } from './child.ts'
 import { createTempDir } from './testkit.ts'
@@ -9,6 +9,21 @@ export function createDataDirForTest(): string {
   const dataDir = createTempDir()
   onTestFinished(() => removeDataDir(dataDir))
   return dataDir
+}
+
+/** Where there can be no data folder, and why; a relative path is one beside a file of that name. */
+export const UNUSABLE_PLACES: [string, RegExp][] = [
+  ['file', /it is a file, or lies in one/],
+  ['file/data/one', /it is a file, or lies in one/],
+  ['/proc', /nothing can be written there|this user may not write there/],
+  ['/proc/switchboard/data', /nothing can be written there|this user may not write there/],
+]
+
+/** Such a place, for one test. */
+export function createUnusablePlaceForTest(place: string): string {
+  const folder = createDataDirForTest()
+  writeFileSync(join(folder, 'file'), '')
+  return resolve(folder, place)
 }
 
 export const removeDataDir = (dataDir: string): void => rmSync(dataDir, { recursive: true, force: true })

@@ -23,12 +23,14 @@ import {
   copyDataDirForTest,
   createDataDirForTest,
   createDataDirTemplate,
+  createUnusablePlaceForTest,
   holderOf,
   modeOf,
   removeDataDir,
+  UNUSABLE_PLACES,
 } from './data-dir.ts'
 import { mariadb, type Refusal, refusingLogin, startRefusingServer } from './refusing-servers.ts'
-import { createTempDir, TEST_KEY } from './testkit.ts'
+import { createTempDir, createTestDatabase, hasPostgres, TEST_KEY } from './testkit.ts'
 
 const SAMPLES = ['sales', 'support', 'marketing', 'new-number']
 const CHOSEN_TOKEN = 'a-token-that-an-operator-has-chosen'
@@ -217,6 +219,27 @@ describe('a start', () => {
     expect(stderr).toMatch(new RegExp(`^Switchboard could not start: ${message}.*\n$`))
     expect(stderr).not.toContain('hunter2')
     expect(performance.now() - startedAt).toBeLessThan(PROMPT_MS)
+  })
+
+  test.each(UNUSABLE_PLACES)('with %s for a data folder exits with 1 and says why', async (place, reason) => {
+    const DATA_DIR = createUnusablePlaceForTest(place)
+    const { code, stdout, stderr } = await runGateway({ DATA_DIR })
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(reason)
+    expect(stderr.replace(reason, '')).toBe(
+      `Switchboard could not start: DATA_DIR ${DATA_DIR} cannot be used: . Set DATA_DIR to a folder in which this user may write\n`,
+    )
+  })
+
+  test.skipIf(!hasPostgres)('beside PostgreSQL does without a data folder, and so does a command', async () => {
+    const { url: DATABASE_URL, drop } = await createTestDatabase()
+    onTestFinished(drop)
+    for (const place of ['file', '/proc/switchboard/data']) {
+      const environment = { DATA_DIR: createUnusablePlaceForTest(place), DATABASE_URL, ENCRYPTION_KEY: TEST_KEY }
+      const gateway = await startGatewayProcessForTest(environment)
+      expect(gateway.stderr()).toContain('operator commands cannot be taken in DATA_DIR')
+      expect(await runCli(['account', 'list'], environment)).toMatchObject({ code: 0, stdout: '(none)\n' })
+    }
   })
 
   test('in a folder whose path is too long for a socket exits with 1 and says so', async () => {

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { PGlite } from '@electric-sql/pglite'
@@ -7,7 +6,8 @@ import type { Logger } from '../logger.ts'
 import { within } from '../within.ts'
 import { catchingUp } from './catching-up-dialect.ts'
 import { type Change, type ChangeFeed, CHANGES_CHANNEL, parseChange } from './change.ts'
-import { lockDataDir } from './data-dir-lock.ts'
+import { DataDirUnusable, makeDataDir } from './data-dir.ts'
+import { DataDirInUse, lockDataDir } from './data-dir-lock.ts'
 import { migrateToLatest } from './migrate.ts'
 import { PgliteDialect } from './pglite-dialect.ts'
 import { PostgresChangeFeed } from './postgres-changes.ts'
@@ -51,7 +51,7 @@ type DatabaseOptions = {
 
 /**
  * Opens PostgreSQL by its address, or the embedded database in `dataDir`.
- * @throws when the server is too old or away, or when another process holds `dataDir`
+ * @throws when the server is too old or away, or when another process holds `dataDir`, or it cannot be used
  */
 export const openDatabase = (options: DatabaseOptions): Promise<Database> =>
   options.databaseUrl === null ? openEmbedded(options) : openPostgres(options.databaseUrl, options)
@@ -162,8 +162,7 @@ const BYTEA = 17
 const PG_PARSERS = { [BYTEA]: (hex: string) => Buffer.from(hex.slice(2), 'hex') }
 
 async function openEmbedded({ dataDir, onStatement }: DatabaseOptions): Promise<Database> {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const unlock = await lockDataDir(dataDir)
+  const unlock = await takeDataDir(dataDir)
   try {
     const { PGlite } = await import('@electric-sql/pglite')
     const pglite = await PGlite.create({ dataDir: join(dataDir, 'postgres'), parsers: PG_PARSERS })
@@ -182,6 +181,16 @@ async function openEmbedded({ dataDir, onStatement }: DatabaseOptions): Promise<
   } catch (error) {
     unlock()
     throw error
+  }
+}
+
+/** @throws DataDirInUse, DataDirUnusable */
+async function takeDataDir(dataDir: string): Promise<() => void> {
+  try {
+    makeDataDir(dataDir)
+    return await lockDataDir(dataDir)
+  } catch (error) {
+    throw error instanceof DataDirInUse ? error : new DataDirUnusable(dataDir, error)
   }
 }
 

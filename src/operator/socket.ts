@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { join, relative } from 'node:path'
@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { readJsonBody } from '../http/body.ts'
 import { prepareDrain } from '../http/drain.ts'
 import type { Config } from '../config.ts'
+import { makeDataDir } from '../db/data-dir.ts'
 import { presentFailure } from '../failure.ts'
 import type { CommandTools } from './commands.ts'
 import type { CommandStep } from './step.ts'
@@ -57,7 +58,7 @@ type Line = { step: CommandStep } | CommandResult
  */
 export async function serveCommands(tools: CommandTools, place: Place): Promise<{ close(): Promise<void> } | null> {
   const path = socketPath(place)
-  mkdirSync(place.dataDir, { recursive: true, mode: 0o700 })
+  makeDataDir(place.dataDir)
   // Beside the embedded database the folder's lock is ours, so that nobody can be there.
   if (place.databaseUrl !== null && (await isTaken(path))) return null
   const server = createServer((request, response) => {
