@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Config, ConfigError, readConfig } from './config.ts'
-import { DataDirUnusable } from './db/data-dir.ts'
+import { DataDirUnusable, NoDatabase } from './db/data-dir.ts'
 import { DataDirInUse } from './db/data-dir-lock.ts'
 import { openDatabase } from './db/database.ts'
 import { isUnavailable } from './db/unavailable.ts'
@@ -86,10 +86,12 @@ async function execute(config: Config, command: CommandRequest, tell: Tell): Pro
 
 async function executeHere(config: Config, command: CommandRequest, tell: Tell): Promise<CommandResult> {
   const logger = await createLogger(config)
-  const { db, urgent, migrate, close } = await openDatabase({ ...config, logger })
+  const mustExist = command.name !== MIGRATE && !findCommand(command.name)?.makesDatabase
+  const { db, urgent, isNew, migrate, close } = await openDatabase({ ...config, mustExist, logger })
   const closers = [close]
   try {
     const applied = await migrate()
+    if (isNew) tell({ kind: 'database made', dataDir: config.dataDir })
     if (command.name === MIGRATE) return { output: { applied } }
     const openSessions = async () => {
       surviveRejections(logger)
@@ -154,7 +156,7 @@ async function printStep(step: CommandStep, json: boolean): Promise<void> {
 
 function codeOf(error: unknown): ErrorCode {
   const isBadOption = error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
-  const isMistaken = [UsageError, ConfigError, DataDirUnusable].some((mistake) => error instanceof mistake)
+  const isMistaken = [UsageError, ConfigError, DataDirUnusable, NoDatabase].some((mistake) => error instanceof mistake)
   if (isBadOption || isMistaken) return 'BAD_USER_INPUT'
   if (error instanceof DataDirInUse) return 'CONFLICT'
   return error instanceof DatabaseUnreachable || isUnavailable(error) ? 'SERVICE_UNAVAILABLE' : 'INTERNAL_SERVER_ERROR'

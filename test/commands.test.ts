@@ -565,8 +565,39 @@ describe('for people', () => {
 describe('the embedded database', () => {
   test('is made by migrate, which names what it applied, also to people', () => {
     expect(made).toMatchObject({ code: 0, stderr: '' })
+    expect(made.stdout).toContain(`A new database was made in DATA_DIR ${template}\n`)
     for (const name of Object.keys(migrations)) expect(made.stdout).toContain(name)
     expect(readdirSync(template)).toEqual(['postgres'])
+  })
+
+  test('is made by account create, which tells where', async () => {
+    const DATA_DIR = join(createDataDirForTest(), 'new')
+    const { code, stdout, stderr } = await runCli(['account', 'create', 'shop', '--json'], { DATA_DIR })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: `A new database was made in DATA_DIR ${DATA_DIR}\n` })
+    expect(JSON.parse(stdout)).toEqual({ id: ID, name: 'shop', token: ACCOUNT_TOKEN })
+    expect((await runCli(['account', 'create', 'bakery'], { DATA_DIR })).stdout).not.toContain('new database')
+  })
+
+  test.each([
+    ['account', 'list'],
+    ['account', 'delete', 'shop'],
+    ['account', 'rotate-token', 'shop'],
+    ['instance', 'create', 'shop', 'sales'],
+    ['instance', 'list', 'shop'],
+    ['instance', 'connect', 'shop', 'sales'],
+    ['instance', 'delete', 'shop', 'sales'],
+    ['token', 'list', 'shop'],
+    ['token', 'revoke', '0b9f3c56-6d0c-4c3e-9a55-0d4c7f0f2a11'],
+    ['keys', 'rotate'],
+  ])('is not made by %s %s', async (...command) => {
+    const folder = createDataDirForTest()
+    for (const DATA_DIR of [folder, join(folder, 'missing')]) {
+      expect(await failureIn(() => ({ DATA_DIR }))(...command)).toEqual({
+        code: 'BAD_USER_INPUT',
+        message: expect.stringMatching(`^There is no database in DATA_DIR ${DATA_DIR}\\. Set DATA_DIR to the folder`),
+      })
+    }
+    expect(readdirSync(folder)).toEqual([])
   })
 
   test('is waited for while its gateway starts', async () => {

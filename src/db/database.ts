@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { PGlite } from '@electric-sql/pglite'
@@ -6,7 +7,7 @@ import type { Logger } from '../logger.ts'
 import { within } from '../within.ts'
 import { catchingUp } from './catching-up-dialect.ts'
 import { type Change, type ChangeFeed, CHANGES_CHANNEL, parseChange } from './change.ts'
-import { DataDirUnusable, makeDataDir } from './data-dir.ts'
+import { DataDirUnusable, makeDataDir, NoDatabase } from './data-dir.ts'
 import { DataDirInUse, lockDataDir } from './data-dir-lock.ts'
 import { migrateToLatest } from './migrate.ts'
 import { PgliteDialect } from './pglite-dialect.ts'
@@ -33,6 +34,8 @@ export type Database = {
   direct: Kysely<DB>
   /** The same on connections of its own, for what must not wait behind requests; null where nobody else has the database. */
   urgent: Kysely<DB> | null
+  /** Whether it is an embedded one that was not there before. */
+  isNew: boolean
   /** Brings the schema up to date, however long it takes; returns the names of the migrations that were applied. */
   migrate(): Promise<string[]>
   /** Starts to listen to what is committed, once migrated; from then on a write is over when this feed has told it. */
@@ -44,6 +47,8 @@ type DatabaseOptions = {
   /** null: the embedded database in `dataDir`. */
   databaseUrl: string | null
   dataDir: string
+  /** Makes no embedded database where there is none. */
+  mustExist?: boolean
   logger: Logger
   /** Called after each statement, for counting. */
   onStatement?: ((event: LogEvent) => void) | undefined
@@ -51,7 +56,7 @@ type DatabaseOptions = {
 
 /**
  * Opens PostgreSQL by its address, or the embedded database in `dataDir`.
- * @throws when the server is too old or away, or when another process holds `dataDir`, or it cannot be used
+ * @throws when the server is too old or away, or when another process holds `dataDir`, or it cannot be used, or there is no database though it must exist
  */
 export const openDatabase = (options: DatabaseOptions): Promise<Database> =>
   options.databaseUrl === null ? openEmbedded(options) : openPostgres(options.databaseUrl, options)
@@ -104,6 +109,7 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
     db,
     direct,
     urgent,
+    isNew: false,
     migrate: () => migrateWithoutTimeouts(databaseUrl),
     watchChanges: async () => {
       changes = await PostgresChangeFeed.open(databaseUrl, logger)
@@ -161,16 +167,21 @@ async function refuseOldServer(db: Kysely<DB>): Promise<void> {
 const BYTEA = 17
 const PG_PARSERS = { [BYTEA]: (hex: string) => Buffer.from(hex.slice(2), 'hex') }
 
-async function openEmbedded({ dataDir, onStatement }: DatabaseOptions): Promise<Database> {
+async function openEmbedded({ dataDir, mustExist, onStatement }: DatabaseOptions): Promise<Database> {
+  if (mustExist && !existsSync(dataDir)) throw new NoDatabase(dataDir)
   const unlock = await takeDataDir(dataDir)
   try {
+    const folder = join(dataDir, 'postgres')
+    const isNew = !existsSync(join(folder, 'PG_VERSION'))
+    if (mustExist && isNew) throw new NoDatabase(dataDir)
     const { PGlite } = await import('@electric-sql/pglite')
-    const pglite = await PGlite.create({ dataDir: join(dataDir, 'postgres'), parsers: PG_PARSERS })
+    const pglite = await PGlite.create({ dataDir: folder, parsers: PG_PARSERS })
     const db = new Kysely<DB>({ dialect: new PgliteDialect(pglite), ...(onStatement && { log: onStatement }) })
     return {
       db,
       direct: db,
       urgent: null,
+      isNew,
       migrate: () => migrateToLatest(db),
       watchChanges: () => watchEmbedded(pglite),
       close: async () => {

@@ -39,6 +39,8 @@ type Command = {
   summary: string
   /** It tells of many gateways on one database, which the embedded one cannot have. */
   needsPostgres?: true
+  /** It makes an embedded database where there is none; the others need one to find anything. */
+  makesDatabase?: true
   run(tools: CommandTools, input: CommandInput, follower: Follower): Promise<CommandOutput>
 }
 
@@ -63,6 +65,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     args: ['NAME'],
     options: ['quota', 'token'],
     summary: 'make an account and print its token, this once',
+    makesDatabase: true,
     run: ({ db }, { args: [name = ''], options }) =>
       imported(options.token, (token) => createAccount(db, { name, quota: quotaOf(options.quota), token })),
   },

@@ -34,6 +34,8 @@ export async function formatStep(step: CommandStep): Promise<string> {
   switch (step.kind) {
     case 'state':
       return step.message
+    case 'database made':
+      return `A new database was made in DATA_DIR ${step.dataDir}`
     case 'code':
       return `On the phone: Linked devices, Link with phone number instead, and type  ${step.code.slice(0, 4)}-${step.code.slice(4)}`
     case 'qr': {
