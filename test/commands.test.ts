@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Client } from 'pg'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { migrations } from '../migrations/index.ts'
 import { lockDataDir } from '../src/db/data-dir-lock.ts'
 import {
@@ -419,6 +421,26 @@ describe('a command line', () => {
       code: 'SERVICE_UNAVAILABLE',
       message: expect.stringMatching(
         `^The database ${name} of DATABASE_URL does not exist\\. Create it once: createdb .*${name}$`,
+      ),
+    })
+  })
+
+  test.skipIf(!hasPostgres)('on a database of somebody else is told so', async () => {
+    const { url, drop } = await createTestDatabase('')
+    const client = new Client({ connectionString: url })
+    await client.connect()
+    const role = `switchboard_test_${randomUUID().slice(0, 8)}`
+    await client.query(`create role ${role} login`)
+    onTestFinished(async () => {
+      await client.query(`drop role ${role}`)
+      await client.end()
+      await drop()
+    })
+    const DATABASE_URL = Object.assign(new URL(url), { username: role }).href
+    expect(await failureIn(() => ({ DATA_DIR: createDataDirForTest(), DATABASE_URL }))('account', 'list')).toEqual({
+      code: 'SERVICE_UNAVAILABLE',
+      message: expect.stringMatching(
+        /^PostgreSQL does not let the user of DATABASE_URL do .*: permission denied for schema public\. .* its owner$/,
       ),
     })
   })

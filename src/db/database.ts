@@ -14,7 +14,7 @@ import { PgliteDialect } from './pglite-dialect.ts'
 import { PostgresChangeFeed } from './postgres-changes.ts'
 import { PostgresSocket } from './postgres-socket.ts'
 import type { DB } from './types.ts'
-import { DatabaseUnreachable } from './unreachable.ts'
+import { DatabaseUnreachable, isForbidden } from './unreachable.ts'
 
 const OLDEST_POSTGRES = 15
 const POOL_SIZE = 10
@@ -133,6 +133,8 @@ async function migrateWithoutTimeouts(databaseUrl: string): Promise<string[]> {
   const db = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) })
   try {
     return await migrateToLatest(db)
+  } catch (error) {
+    throw isForbidden(error) ? new DatabaseUnreachable(databaseUrl, error) : error
   } finally {
     await db.destroy()
   }

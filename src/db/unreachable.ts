@@ -8,6 +8,9 @@ export class DatabaseUnreachable extends Error {
   }
 }
 
+/** Whether the server has let the user in, and not to what it asked for. */
+export const isForbidden = (error: unknown): boolean => (error as { code?: unknown }).code === '42501'
+
 /** pg's own, when the server asks for a password and there is none. */
 const PASSWORD_MISSING = /^SASL: .*password must be/
 
@@ -19,6 +22,9 @@ function advise(databaseUrl: string, cause: Error & { code?: unknown }): string 
   }
   if (cause.code === '28000') {
     return `PostgreSQL refuses the user of DATABASE_URL: ${cause.message}. Write another one into DATABASE_URL, or have PostgreSQL know and admit this one`
+  }
+  if (isForbidden(cause)) {
+    return `PostgreSQL does not let the user of DATABASE_URL do what is needed: ${cause.message}. Write the owner of the database into DATABASE_URL, or make this user its owner`
   }
   if (PASSWORD_MISSING.test(cause.message)) {
     return 'PostgreSQL asks for a password, and there is none in DATABASE_URL. Write it there, as in postgres://user:password@host/database'
