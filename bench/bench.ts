@@ -176,7 +176,9 @@ try {
   const inside = await lookInside(data)
   const results = await measure(data)
   const fanOut: FanOut[] =
-    !only || only.includes('W5') ? await measureFanOut(gatewayEnvironment(data.databaseUrl), data.followed, say) : []
+    !only || only.includes('W5')
+      ? await measureFanOut(gatewayEnvironment(data.databaseUrl), data.followed, { rounds, say })
+      : []
   const report: Report = {
     at: new Date().toISOString(),
     node: process.version,

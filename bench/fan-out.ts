@@ -8,7 +8,7 @@ import { CLIENT_CORE, pinned, SERVER_CORE } from './processes.ts'
 import { median } from './report.ts'
 
 const INSTANCES = 100
-const BURSTS = 5
+const BURSTS = 6
 /** Changes of one instance are merged for so long, and a bit more. */
 const BETWEEN_BURSTS_MS = 500
 /** Readers that come and go before anything is weighed: what the first ones cost once is no cost of a reader. */
@@ -114,20 +114,37 @@ async function measureOne(
 
 const kb = (bytes: number) => (bytes / 1024).toFixed(1)
 
-/** W5: a burst of changes to many readers of one operation, beside sockets that are written the same. */
+const FIGURES = ['perSecond', 'p50Ms', 'p99Ms', 'rssBytes', 'heapBytes'] as const
+
+const mediansOf = (measured: readonly FanOut[]): FanOut => ({
+  ...(measured[0] as FanOut),
+  ...Object.fromEntries(FIGURES.map((figure) => [figure, median(measured.map((one) => one[figure]))])),
+})
+
+/**
+ * W5: a burst of changes to many readers of one operation, beside sockets that are written the same. New processes take
+ * turns: how fast a socket is written depends on whether its reader happens to sleep, for as long as a process lives.
+ */
 export async function measureFanOut(
   environment: Record<string, string>,
   followed: BenchData['followed'],
-  say: (text: string) => void,
+  { rounds, say }: { rounds: number; say(text: string): void },
 ): Promise<FanOut[]> {
   const results: FanOut[] = []
   for (const transport of ['sse', 'ws'] as const) {
     for (const size of SIZES) {
+      const measured = { plain: [] as FanOut[], gateway: [] as FanOut[] }
+      for (let round = 0; round < rounds; round++) {
+        for (const server of ['plain', 'gateway'] as const) {
+          measured[server].push(await measureOne({ environment, followed }, { transport, server, ...size }))
+        }
+      }
       for (const server of ['plain', 'gateway'] as const) {
-        const result = await measureOne({ environment, followed }, { transport, server, ...size })
+        const result = mediansOf(measured[server])
         results.push(result)
         say(
-          `W5 ${transport} ${size.readers} x ${size.events} ${server}: ${result.perSecond.toFixed(0)}/s, p50 ${result.p50Ms.toFixed(1)}, ` +
+          `W5 ${transport} ${size.readers} x ${size.events} ${server}: ${result.perSecond.toFixed(0)}/s ` +
+            `(${measured[server].map(({ perSecond }) => perSecond.toFixed(0)).join(', ')}), p50 ${result.p50Ms.toFixed(1)}, ` +
             `p99 ${result.p99Ms.toFixed(1)} ms, RSS ${kb(result.rssBytes)} KB, heap ${kb(result.heapBytes)} KB a reader`,
         )
       }
