@@ -384,6 +384,22 @@ test('a stop closes all connections, those without a token, too', async () => {
   expect(await closes).toEqual(openings.map(() => [1012, 'Service restart']))
 })
 
+test('a stop does not wait for a client that has said goodbye and stays', async () => {
+  const stopping = await startGatewayForTest()
+  const { token } = await seed(stopping.services.db).account('staying')
+  const { hostname, port } = new URL(stopping.url)
+  const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
+  onTestFinished(() => void socket.destroy())
+  socket.write(upgradeRequest(token))
+  expect(String(await once(socket, 'data'))).toContain(' 101 ')
+  const CLOSE_FRAME = Buffer.from([0x88, 0x80, 0, 0, 0, 0])
+  socket.write(CLOSE_FRAME)
+  await once(socket, 'end')
+  const startedAt = performance.now()
+  await stopping.close()
+  expect(performance.now() - startedAt).toBeLessThan(8_000)
+})
+
 test('a connection that has closed is not pinged', async () => {
   const forgotten = vi.spyOn(KeepAlive.prototype, 'delete')
   const { socket } = await enter()

@@ -115,7 +115,7 @@ export class Peer implements ProtocolSocket {
 
   /** Closes with a code; a client that does not answer in time is cut off. */
   close(code?: number, reason?: string): void {
-    if (!this.isOpen) return
+    if (this.#socket.readyState === this.#socket.CLOSED) return
     this.#socket.close(code, reason)
     const cutOff = setTimeout(() => this.#socket.terminate(), CLOSE_MS)
     this.#socket.once('close', () => clearTimeout(cutOff))
