@@ -200,6 +200,16 @@ describe('a start', () => {
     },
   )
 
+  test.each(['192.0.2.1', 'nowhere.invalid'])(
+    'on a HOST %s of another machine exits with 1 and says so',
+    async (HOST) => {
+      const { code, stderr } = await runGateway({ DATA_DIR: copyDataDirForTest(template), HOST })
+      expect(code).toBe(1)
+      expect(stderr).toContain(`. This machine has no address ${HOST}. Set HOST to one of its own`)
+      expect(stderr).not.toContain('    at ')
+    },
+  )
+
   test.each<[string, Refusal, string]>([
     ['is no PostgreSQL', mariadb, 'DATABASE_URL does not lead to PostgreSQL: '],
     [

@@ -13,7 +13,9 @@ export function bind(
     const fail = (error: NodeJS.ErrnoException) => {
       const advice = new Map([
         ['EADDRINUSE', `Set ${variable} to a free port`],
-        ['EADDRNOTAVAIL', `This machine has no address ${host}`],
+        ['EADDRNOTAVAIL', noAddress(host)],
+        ['ENOTFOUND', noAddress(host)],
+        ['EAI_AGAIN', noAddress(host)],
         ['EACCES', `Set ${variable} to a port that this user may listen on`],
       ]).get(error.code ?? '')
       reject(advice ? new Error(`${error.message}. ${advice}`, { cause: error }) : error)
@@ -25,3 +27,6 @@ export function bind(
     })
   })
 }
+
+const noAddress = (host: string): string =>
+  `This machine has no address ${host}. Set HOST to one of its own, 127.0.0.1 for itself alone, or 0.0.0.0 for all`
