@@ -1,5 +1,6 @@
 import type { FirstContact } from './bootstrap.ts'
 import type { Config } from './config.ts'
+import { databaseNameOf, serverOf } from './db/address.ts'
 
 const EMBEDDED = [
   'Database:  embedded, for trying out and for small installations. Set DATABASE_URL',
@@ -21,7 +22,7 @@ export function banner(
     '',
     graphiql ? `  GraphiQL:  ${url}/graphql` : `  GraphQL:   ${url}/graphql`,
     ...(node ? [`  Node:      ${node.id} at ${node.address}`] : []),
-    ...(databaseUrl ? [] : [...EMBEDDED, `           Its folder, DATA_DIR: ${dataDir}`].map((line) => `  ${line}`)),
+    ...databaseOf(databaseUrl, dataDir).map((line) => `  ${line}`),
     ...introduce(contact, databaseUrl === null).map((line) => `  ${line}`),
     '',
     '  REST:',
@@ -31,6 +32,11 @@ export function banner(
     `      -d '{"query":"{ instances { name connection { state } webhook { url } } }"}'`,
     '',
   ].join('\n')
+}
+
+function databaseOf(databaseUrl: string | null, dataDir: string): string[] {
+  if (databaseUrl === null) return [...EMBEDDED, `           Its folder, DATA_DIR: ${dataDir}`]
+  return [`Database:  ${databaseNameOf(databaseUrl)} at ${serverOf(databaseUrl)}`]
 }
 
 function introduce(contact: FirstContact, isEmbedded: boolean): string[] {

@@ -1,9 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Config, ConfigError, readConfig } from './config.ts'
-import { DataDirUnusable, NoDatabase } from './db/data-dir.ts'
+import { databaseNameOf } from './db/address.ts'
+import { DataDirUnusable } from './db/data-dir.ts'
 import { DataDirInUse } from './db/data-dir-lock.ts'
 import { openDatabase } from './db/database.ts'
+import { NoDatabase } from './db/no-database.ts'
 import { isUnavailable } from './db/unavailable.ts'
 import { DatabaseUnreachable } from './db/unreachable.ts'
 import { loadEncryptionKey } from './encryption-key.ts'
@@ -91,7 +93,8 @@ async function executeHere(config: Config, command: CommandRequest, tell: Tell):
   const closers = [close]
   try {
     const applied = await migrate()
-    if (isNew) tell({ kind: 'database made', dataDir: config.dataDir })
+    // Another process may have made them meanwhile.
+    if (isNew && applied.length > 0) tell({ kind: 'database made', message: newDatabase(config) })
     if (command.name === MIGRATE) return { output: { applied } }
     const openSessions = async () => {
       surviveRejections(logger)
@@ -140,6 +143,11 @@ async function executeThere(config: Config, command: CommandRequest, tell: Tell)
     throw error
   }
 }
+
+const newDatabase = ({ databaseUrl, dataDir }: Config): string =>
+  databaseUrl === null
+    ? `A new database was made in DATA_DIR ${dataDir}`
+    : `Tables were made in the database ${databaseNameOf(databaseUrl)} of DATABASE_URL`
 
 function print(result: CommandResult, json: boolean): void {
   if (json) console.log(JSON.stringify('error' in result ? result : result.output))

@@ -425,6 +425,39 @@ describe('a command line', () => {
     })
   })
 
+  test.skipIf(!hasPostgres)('makes no tables where it looks for some, and those that may say where', async () => {
+    const { url, drop } = await createTestDatabase('')
+    onTestFinished(drop)
+    const name = new URL(url).pathname.slice(1)
+    const environment = { DATA_DIR: createDataDirForTest(), DATABASE_URL: url, ENCRYPTION_KEY: TEST_KEY }
+    for (const command of [
+      ['account', 'list'],
+      ['keys', 'rotate'],
+      ['node', 'list'],
+    ]) {
+      expect(await failureIn(() => environment)(...command)).toEqual({
+        code: 'BAD_USER_INPUT',
+        message: expect.stringMatching(`^The database ${name} of DATABASE_URL has no tables of Switchboard\\. Set`),
+      })
+    }
+    const { stdout, stderr } = await runCli(['account', 'create', 'shop', '--json'], environment)
+    expect(stderr).toBe(`Tables were made in the database ${name} of DATABASE_URL\n`)
+    expect(JSON.parse(stdout)).toEqual({ id: ID, name: 'shop', token: ACCOUNT_TOKEN })
+    expect((await runCli(['account', 'create', 'bakery'], environment)).stdout).not.toContain('Tables')
+  })
+
+  test.skipIf(!hasPostgres)('where nothing can be written is told so', async () => {
+    const { url, drop } = await createTestDatabase('')
+    onTestFinished(drop)
+    const DATABASE_URL = `${url}?options=-c%20default_transaction_read_only%3Don`
+    expect(
+      await failureIn(() => ({ DATA_DIR: createDataDirForTest(), DATABASE_URL }))('account', 'create', 'x'),
+    ).toEqual({
+      code: 'SERVICE_UNAVAILABLE',
+      message: expect.stringMatching(/^PostgreSQL takes no writes at the address .* that of the primary server there$/),
+    })
+  })
+
   test.skipIf(!hasPostgres)('on a database of somebody else is told so', async () => {
     const { url, drop } = await createTestDatabase('')
     const client = new Client({ connectionString: url })
@@ -437,7 +470,9 @@ describe('a command line', () => {
       await drop()
     })
     const DATABASE_URL = Object.assign(new URL(url), { username: role }).href
-    expect(await failureIn(() => ({ DATA_DIR: createDataDirForTest(), DATABASE_URL }))('account', 'list')).toEqual({
+    expect(
+      await failureIn(() => ({ DATA_DIR: createDataDirForTest(), DATABASE_URL }))('account', 'create', 'x'),
+    ).toEqual({
       code: 'SERVICE_UNAVAILABLE',
       message: expect.stringMatching(
         /^PostgreSQL does not let the user of DATABASE_URL do .*: permission denied for schema public\. .* its owner$/,
@@ -448,7 +483,7 @@ describe('a command line', () => {
   const PASSWORD = 'hunter2'
 
   test.each<[string, Refusal, RegExp]>([
-    ['is MariaDB', mariadb, /^DATABASE_URL does not lead to PostgreSQL: .* 127\.0\.0\.1, port \d+, .*host and port$/],
+    ['is MariaDB', mariadb, /^DATABASE_URL does not lead to PostgreSQL: .* 127\.0\.0\.1:\d+ .*host and port$/],
     ['speaks SSH', ssh, /^DATABASE_URL does not lead to PostgreSQL: .*host and port$/],
     ['speaks HTTP', http, /^DATABASE_URL does not lead to PostgreSQL: .*host and port$/],
     ['hangs up', hangUp, /^The database of DATABASE_URL cannot be reached: what is there ends the .* host and port/],

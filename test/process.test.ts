@@ -211,7 +211,11 @@ describe('a start', () => {
   )
 
   test.each<[string, Refusal, string]>([
-    ['is no PostgreSQL', mariadb, 'DATABASE_URL does not lead to PostgreSQL: '],
+    [
+      'is no PostgreSQL',
+      mariadb,
+      'DATABASE_URL does not lead to PostgreSQL: what is at 127\\.0\\.0\\.1:\\d+ does not answer as PostgreSQL does\\. ',
+    ],
     [
       'refuses the password',
       refusingLogin('28P01', 'no'),

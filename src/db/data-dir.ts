@@ -22,16 +22,6 @@ export class DataDirUnusable extends Error {
   }
 }
 
-/** There is no embedded database where one was expected. */
-export class NoDatabase extends Error {
-  constructor(dataDir: string) {
-    super(
-      `There is no database in DATA_DIR ${dataDir}. Set DATA_DIR to the folder that the gateway names when it starts, or DATABASE_URL as the gateway has it. A start of the gateway, or "account create", makes a new database there`,
-    )
-    this.name = 'NoDatabase'
-  }
-}
-
 /** Makes a data folder, and what it lies in, where it is missing. */
 export function makeDataDir(dataDir: string): void {
   if (existsSync(dataDir)) return

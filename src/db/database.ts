@@ -2,14 +2,15 @@ import { existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { PGlite } from '@electric-sql/pglite'
-import { Kysely, type LogEvent, PostgresDialect, sql } from 'kysely'
+import { DEFAULT_MIGRATION_TABLE, Kysely, type LogEvent, PostgresDialect, sql } from 'kysely'
 import type { Logger } from '../logger.ts'
 import { within } from '../within.ts'
 import { catchingUp } from './catching-up-dialect.ts'
 import { type Change, type ChangeFeed, CHANGES_CHANNEL, parseChange } from './change.ts'
-import { DataDirUnusable, makeDataDir, NoDatabase } from './data-dir.ts'
+import { DataDirUnusable, makeDataDir } from './data-dir.ts'
 import { DataDirInUse, lockDataDir } from './data-dir-lock.ts'
 import { migrateToLatest } from './migrate.ts'
+import { NoDatabase } from './no-database.ts'
 import { PgliteDialect } from './pglite-dialect.ts'
 import { PostgresChangeFeed } from './postgres-changes.ts'
 import { PostgresSocket } from './postgres-socket.ts'
@@ -34,7 +35,7 @@ export type Database = {
   direct: Kysely<DB>
   /** The same on connections of its own, for what must not wait behind requests; null where nobody else has the database. */
   urgent: Kysely<DB> | null
-  /** Whether it is an embedded one that was not there before. */
+  /** Whether it is an embedded one that was not there before, or has none of our tables yet. */
   isNew: boolean
   /** Brings the schema up to date, however long it takes; returns the names of the migrations that were applied. */
   migrate(): Promise<string[]>
@@ -47,7 +48,7 @@ type DatabaseOptions = {
   /** null: the embedded database in `dataDir`. */
   databaseUrl: string | null
   dataDir: string
-  /** Makes no embedded database where there is none. */
+  /** For those who make no new one. */
   mustExist?: boolean
   logger: Logger
   /** Called after each statement, for counting. */
@@ -56,12 +57,15 @@ type DatabaseOptions = {
 
 /**
  * Opens PostgreSQL by its address, or the embedded database in `dataDir`.
- * @throws when the server is too old or away, or when another process holds `dataDir`, or it cannot be used, or there is no database though it must exist
+ * @throws when the server is too old or away, when `dataDir` is another process's or unusable, or when there is none that must exist
  */
 export const openDatabase = (options: DatabaseOptions): Promise<Database> =>
   options.databaseUrl === null ? openEmbedded(options) : openPostgres(options.databaseUrl, options)
 
-async function openPostgres(databaseUrl: string, { logger, onStatement }: DatabaseOptions): Promise<Database> {
+async function openPostgres(
+  databaseUrl: string,
+  { dataDir, mustExist, logger, onStatement }: DatabaseOptions,
+): Promise<Database> {
   const { Pool } = (await import('pg')).default
   const sockets = new Set<Socket>()
   const pool = new Pool({
@@ -97,19 +101,22 @@ async function openPostgres(databaseUrl: string, { logger, onStatement }: Databa
   const urgent = new Kysely<DB>({ dialect: new PostgresDialect({ pool: urgentPool }) })
   const dialect = catchingUp(new PostgresDialect({ pool }), async () => changes?.catchUp())
   const db = new Kysely<DB>({ dialect, ...log })
+  let isNew: boolean
   try {
-    await refuseOldServer(db)
+    isNew = await look(db)
+    if (mustExist && isNew) throw new NoDatabase({ databaseUrl, dataDir })
   } catch (error) {
     await Promise.all([db.destroy(), urgent.destroy()])
     // pg leaves one open whose login it has given up.
     for (const socket of sockets) socket.destroy()
-    throw error instanceof ServerTooOld ? error : new DatabaseUnreachable(databaseUrl, error)
+    const isTold = error instanceof ServerTooOld || error instanceof NoDatabase
+    throw isTold ? error : new DatabaseUnreachable(databaseUrl, error)
   }
   return {
     db,
     direct,
     urgent,
-    isNew: false,
+    isNew,
     migrate: () => migrateWithoutTimeouts(databaseUrl),
     watchChanges: async () => {
       changes = await PostgresChangeFeed.open(databaseUrl, logger)
@@ -157,25 +164,31 @@ class ServerTooOld extends Error {
   }
 }
 
-async function refuseOldServer(db: Kysely<DB>): Promise<void> {
-  const { rows } = await sql<{ version: number }>`select current_setting('server_version_num')::int as version`.execute(
-    db,
-  )
-  const major = Math.floor((rows[0]?.version ?? 0) / 10_000)
+/**
+ * Whether a server has none of our tables.
+ * @throws ServerTooOld
+ */
+async function look(db: Kysely<DB>): Promise<boolean> {
+  const { rows } = await sql<{ version: number; isNew: boolean }>`
+    select current_setting('server_version_num')::int as version, to_regclass(${DEFAULT_MIGRATION_TABLE}) is null as "isNew"
+  `.execute(db)
+  const { version = 0, isNew = true } = rows[0] ?? {}
+  const major = Math.floor(version / 10_000)
   if (major < OLDEST_POSTGRES) throw new ServerTooOld(major)
+  return isNew
 }
 
 /** PGlite reads bytea as a Uint8Array; pg, and so everything above, as a Buffer. */
 const BYTEA = 17
 const PG_PARSERS = { [BYTEA]: (hex: string) => Buffer.from(hex.slice(2), 'hex') }
 
-async function openEmbedded({ dataDir, mustExist, onStatement }: DatabaseOptions): Promise<Database> {
-  if (mustExist && !existsSync(dataDir)) throw new NoDatabase(dataDir)
+async function openEmbedded({ databaseUrl, dataDir, mustExist, onStatement }: DatabaseOptions): Promise<Database> {
+  if (mustExist && !existsSync(dataDir)) throw new NoDatabase({ databaseUrl, dataDir })
   const unlock = await takeDataDir(dataDir)
   try {
     const folder = join(dataDir, 'postgres')
     const isNew = !existsSync(join(folder, 'PG_VERSION'))
-    if (mustExist && isNew) throw new NoDatabase(dataDir)
+    if (mustExist && isNew) throw new NoDatabase({ databaseUrl, dataDir })
     const { PGlite } = await import('@electric-sql/pglite')
     const pglite = await PGlite.create({ dataDir: folder, parsers: PG_PARSERS })
     const db = new Kysely<DB>({ dialect: new PgliteDialect(pglite), ...(onStatement && { log: onStatement }) })

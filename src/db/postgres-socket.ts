@@ -10,8 +10,8 @@ const isPostgres = ([letter = 0, ...length]: Buffer): boolean =>
 
 /** Something else than PostgreSQL is at its address. */
 export class NotPostgres extends Error {
-  constructor({ remoteAddress, remotePort }: Socket) {
-    super(`what is at ${remoteAddress}, port ${remotePort}, does not answer as PostgreSQL does`)
+  constructor() {
+    super('what is at the address of DATABASE_URL does not answer as PostgreSQL does')
     this.name = 'NotPostgres'
   }
 }
@@ -22,7 +22,7 @@ export class PostgresSocket extends Socket {
 
   override push(chunk: Buffer | null): boolean {
     if (chunk && !this.#hasBegun && !isPostgres(chunk.subarray(0, 5))) {
-      this.destroy(new NotPostgres(this))
+      this.destroy(new NotPostgres())
       return false
     }
     this.#hasBegun = true

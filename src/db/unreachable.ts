@@ -1,3 +1,4 @@
+import { databaseNameOf, serverOf } from './address.ts'
 import { NotPostgres } from './postgres-socket.ts'
 
 /** The database of DATABASE_URL cannot be used at the start. */
@@ -8,8 +9,12 @@ export class DatabaseUnreachable extends Error {
   }
 }
 
+const NO_PERMISSION = '42501'
+const READ_ONLY = '25006'
+
 /** Whether the server has let the user in, and not to what it asked for. */
-export const isForbidden = (error: unknown): boolean => (error as { code?: unknown }).code === '42501'
+export const isForbidden = (error: unknown): boolean =>
+  [NO_PERMISSION, READ_ONLY].includes(String((error as { code?: unknown }).code))
 
 /** pg's own, when the server asks for a password and there is none. */
 const PASSWORD_MISSING = /^SASL: .*password must be/
@@ -23,6 +28,9 @@ function advise(databaseUrl: string, cause: Error & { code?: unknown }): string 
   if (cause.code === '28000') {
     return `PostgreSQL refuses the user of DATABASE_URL: ${cause.message}. Write another one into DATABASE_URL, or have PostgreSQL know and admit this one`
   }
+  if (cause.code === READ_ONLY) {
+    return `PostgreSQL takes no writes at the address of DATABASE_URL: ${cause.message}. Write that of the primary server there`
+  }
   if (isForbidden(cause)) {
     return `PostgreSQL does not let the user of DATABASE_URL do what is needed: ${cause.message}. Write the owner of the database into DATABASE_URL, or make this user its owner`
   }
@@ -30,16 +38,15 @@ function advise(databaseUrl: string, cause: Error & { code?: unknown }): string 
     return 'PostgreSQL asks for a password, and there is none in DATABASE_URL. Write it there, as in postgres://user:password@host/database'
   }
   if (cause instanceof NotPostgres) {
-    return `DATABASE_URL does not lead to PostgreSQL: ${cause.message}. Correct its host and port`
+    return `DATABASE_URL does not lead to PostgreSQL: what is at ${serverOf(databaseUrl)} does not answer as PostgreSQL does. Correct its host and port`
   }
   return adviceToReach(cause)
 }
 
 function adviceToCreate(databaseUrl: string): string {
-  const { hostname, port, username, pathname } = new URL(databaseUrl)
+  const { hostname, port, username } = new URL(databaseUrl)
   const server = [hostname && `-h ${hostname}`, port && `-p ${port}`, username && `-U ${username}`].filter(Boolean)
-  // PostgreSQL names it by the user when the address does not.
-  const name = pathname.slice(1) || username
+  const name = databaseNameOf(databaseUrl)
   return `The database ${name} of DATABASE_URL does not exist. Create it once: createdb ${[...server, name].join(' ')}`
 }
 

@@ -33,9 +33,8 @@ const formatValue = (value: unknown): string =>
 export async function formatStep(step: CommandStep): Promise<string> {
   switch (step.kind) {
     case 'state':
-      return step.message
     case 'database made':
-      return `A new database was made in DATA_DIR ${step.dataDir}`
+      return step.message
     case 'code':
       return `On the phone: Linked devices, Link with phone number instead, and type  ${step.code.slice(0, 4)}-${step.code.slice(4)}`
     case 'qr': {

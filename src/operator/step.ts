@@ -3,7 +3,7 @@ export type CommandStep =
   | { kind: 'qr'; value: string; expiresAt: string }
   | { kind: 'code'; code: string; expiresAt: string }
   | { kind: 'state'; state: string; message: string }
-  | { kind: 'database made'; dataDir: string }
+  | { kind: 'database made'; message: string }
 
 /** Whoever waits for a command. */
 export type Follower = {
