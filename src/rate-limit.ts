@@ -116,6 +116,7 @@ class ReservingStore implements Store {
     this.#places = places
   }
 
+  /** At once where the count is here: every request passes, and what is known is not waited for. */
   getForIdentity({ contextIdentity }: { contextIdentity: string }): number[] | Promise<number[]> {
     const reserved = this.#bucket.reserve(contextIdentity, this.#places)
     return reserved instanceof Promise ? reserved.then((made) => this.#note(made)) : this.#note(reserved)

@@ -48,7 +48,7 @@ type DatabaseOptions = {
   /** null: the embedded database in `dataDir`. */
   databaseUrl: string | null
   dataDir: string
-  /** For those who make no new one. */
+  /** Refuses where there is none yet, or none of our tables. */
   mustExist?: boolean
   logger: Logger
   /** Called after each statement, for counting. */
@@ -57,7 +57,7 @@ type DatabaseOptions = {
 
 /**
  * Opens PostgreSQL by its address, or the embedded database in `dataDir`.
- * @throws when the server is too old or away, when `dataDir` is another process's or unusable, or when there is none that must exist
+ * @throws DatabaseUnreachable, ServerTooOld, DataDirInUse, DataDirUnusable, NoDatabase; each says what to do
  */
 export const openDatabase = (options: DatabaseOptions): Promise<Database> =>
   options.databaseUrl === null ? openEmbedded(options) : openPostgres(options.databaseUrl, options)
